@@ -1,0 +1,167 @@
+"""Calibration, from a dataset and a float network to a defect-rich set and activation ranges."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from calibration.ranges import SCHEMA as SCALES_SCHEMA
+from calibration.ranges import Scales, activation_ranges
+from calibration.selection import (
+    SCHEMA,
+    CalibrationSet,
+    choose,
+    record_of,
+)
+from calibration.settings import CalibrationSettings
+from runtime.errors import CalibrationError
+from runtime.images import read_image, write_png
+from runtime.inspection import Inspector, Scored
+from runtime.loop import inspector_of_bundle
+from runtime.manifest import open_bundle
+from runtime.preprocess import preprocess_digest
+from runtime.record import read_record, write_record
+from runtime.sources import frame_of_image
+from runtime.spec import InputSpec
+from train.dataset import Dataset, Sample, read_dataset
+
+SET_FILE = "calibration.json"
+SCALES_FILE = "scales.json"
+SHEET_FILE = "calibration.png"
+MEND = "calibrate again"
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A defect-rich set and the ranges over it."""
+
+    images: CalibrationSet
+    scales: Scales
+
+
+def calibrate(
+    dataset: Dataset,
+    model: Path,
+    inspector: Inspector,
+    spec: InputSpec,
+    settings: CalibrationSettings,
+) -> Calibration:
+    """Choose images of the training split and take the ranges of the float ONNX `model` over them.
+
+    `inspector` runs the same network, for the embedding.
+
+    Raises:
+        CalibrationError: too few samples.
+        DataError: an image or mask that cannot be read.
+    """
+    samples = dataset.split("train")
+    described = track(samples, "looking for defects", console=console, transient=True)
+    embeddings = np.stack([_embedding(_scored(inspector, spec, sample)) for sample in described])
+    chosen = choose(samples, embeddings, settings.images, settings.defect_share)
+    records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
+    images = CalibrationSet(
+        SCHEMA, dataset.digest, preprocess_digest(), settings.defect_share, records
+    )
+    ranges = activation_ranges(
+        model, _batches(inspector, spec, [sample for sample, _, _ in chosen]), settings.method
+    )
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return Calibration(
+        images, Scales(SCALES_SCHEMA, settings.method, digest, images.digest, ranges)
+    )
+
+
+def calibrate_bundle(bundle: Path, data: Path, out: Path, settings: CalibrationSettings) -> None:
+    """Calibrate the float `bundle` on `data`, and write the folder `out`.
+
+    Raises:
+        CalibrationError: the output folder is taken, the bundle is not float, or too few samples.
+        ManifestError, DataError: the bundle or the dataset is wrong.
+    """
+    if out.exists():
+        raise CalibrationError(f"--out {out}: exists; choose another, or remove it")
+    opened = open_bundle(bundle)
+    if opened.manifest.precision != "float":
+        raise CalibrationError(
+            f"{bundle}: is {opened.manifest.precision}; calibrate a float bundle: "
+            "export without --int8"
+        )
+    dataset, inspector = read_dataset(data), inspector_of_bundle(opened)
+    spec = opened.manifest.input
+    calibration = calibrate(dataset, bundle / "model.onnx", inspector, spec, settings)
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    write_calibration(beside, calibration, dataset)
+    beside.rename(out)
+
+
+def write_calibration(out: Path, calibration: Calibration, dataset: Dataset) -> None:
+    """Write `calibration.json`, `scales.json` and a contact sheet into the folder `out`."""
+    write_record(out / SET_FILE, calibration.images)
+    write_record(out / SCALES_FILE, calibration.scales)
+    write_png(out / SHEET_FILE, _contact_sheet(dataset.root, calibration.images))
+
+
+def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration:
+    """What `write_calibration` wrote, for the same data and the same float ONNX `model`.
+
+    Raises:
+        CalibrationError: a file is missing, wrong, or made for something else.
+    """
+    images = read_record(folder / SET_FILE, CalibrationSet, SCHEMA, CalibrationError, MEND)
+    scales = read_record(folder / SCALES_FILE, Scales, SCALES_SCHEMA, CalibrationError, MEND)
+    model_sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    for name, found, expected in (
+        (f"{SET_FILE}: data_digest", images.data_digest, dataset.digest),
+        (f"{SET_FILE}: preprocess_digest", images.preprocess_digest, preprocess_digest()),
+        (f"{SCALES_FILE}: calibration_digest", scales.calibration_digest, images.digest),
+        (f"{SCALES_FILE}: model_sha256", scales.model_sha256, model_sha256),
+    ):
+        if found != expected:
+            raise CalibrationError(
+                f"{folder}/{name} is {found[:12]}, expected {expected[:12]}: "
+                f"made for something else; {MEND}"
+            )
+    return Calibration(images, scales)
+
+
+def _scored(inspector: Inspector, spec: InputSpec, sample: Sample) -> Scored:
+    return inspector.score(frame_of_image(sample.image, spec.channels, 0, sample.name))
+
+
+def _embedding(scored: Scored) -> npt.NDArray[np.float64]:
+    """Each skip's mean over tiles and pixels, every level scaled to length 1, (D,)."""
+    means = [np.asarray(skip, np.float64).mean(axis=(0, 2, 3)) for skip in scored.skips.values()]
+    return np.concatenate([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
+
+
+def _batches(
+    inspector: Inspector, spec: InputSpec, samples: Sequence[Sample]
+) -> Iterator[npt.NDArray[np.uint8]]:
+    for sample in track(samples, "taking ranges", console=console, transient=True):
+        frame = frame_of_image(sample.image, spec.channels, 0, sample.name)
+        yield inspector.preprocess(frame)[1]
+
+
+def _contact_sheet(
+    root: Path, images: CalibrationSet, columns: int = 8, side: int = 128
+) -> npt.NDArray[np.uint8]:
+    rows = -(-len(images.images) // columns)
+    sheet = np.full((rows * (side + 14), columns * side, 3), 32, np.uint8)
+    for index, image in enumerate(images.images):
+        y, x = index // columns * (side + 14), index % columns * side
+        sheet[y : y + side, x : x + side - 2] = cv2.resize(
+            read_image(root / image.file, channels=3), (side - 2, side)
+        )
+        place = (x + 2, y + side + 10)
+        cv2.putText(sheet, image.stratum, place, cv2.FONT_HERSHEY_SIMPLEX, 0.24, (230, 230, 230))
+    return sheet

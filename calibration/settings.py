@@ -1,0 +1,21 @@
+"""What can be set for a calibration."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class RangeMethod(str, Enum):
+    """How a tensor's range is taken from what it was seen to hold."""
+
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    ENTROPY = "entropy"
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How many images, which share of them defective, and how ranges are taken."""
+
+    images: int = 64
+    defect_share: float = 0.7
+    method: RangeMethod = RangeMethod.MINMAX

@@ -1,0 +1,55 @@
+"""The gate's threshold with a promise: a bound on the misses, proven on samples that chose nothing.
+
+A unit is a group of images of one object, since they are not independent; its score is that of
+its worst defective image. Testing thresholds from low to high, each at level 1 - confidence, and
+stopping at the first that fails (fixed-sequence testing), keeps the error of the whole at that
+level.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from runtime.manifest import Guarantee
+
+
+def miss_rate_bound(n_missed: int, n: int, confidence: float) -> float:
+    """The one-sided upper bound of Clopper and Pearson (1934) on the rate behind k of n."""
+    from scipy.stats import beta
+
+    if n_missed >= n:
+        return 1.0
+    return float(beta.ppf(confidence, n_missed + 1, n - n_missed))
+
+
+def units_needed(max_miss_rate: float, confidence: float) -> int:
+    """How many units without a miss it takes: 299 for 1 % at 95 %."""
+    return math.ceil(math.log(1 - confidence) / math.log(1 - max_miss_rate))
+
+
+def promised_threshold(
+    unit_scores: Sequence[float], max_miss_rate: float, confidence: float
+) -> tuple[float, Guarantee] | None:
+    """The largest threshold whose miss rate is proven to be at most `max_miss_rate`, or None.
+
+    `unit_scores` holds the score of each defective unit. A unit is missed below the threshold, so
+    the candidates are the scores themselves.
+    """
+    best = None
+    scores = np.sort(np.asarray(unit_scores, np.float64))
+    for threshold in np.unique(scores):
+        n_missed = int(np.searchsorted(scores, threshold, side="left"))
+        if miss_rate_bound(n_missed, len(scores), confidence) > max_miss_rate:
+            break
+        guarantee = Guarantee(max_miss_rate, confidence, len(scores), n_missed)
+        best = float(threshold), guarantee
+    return best
+
+
+def worst_by_group(scores: Sequence[float], groups: Sequence[str]) -> list[float]:
+    """The lowest score of each group: the scores of the units."""
+    worst: dict[str, float] = {}
+    for score, group in zip(scores, groups, strict=True):
+        worst[group] = min(score, worst.get(group, math.inf))
+    return list(worst.values())

@@ -1,0 +1,32 @@
+"""The `defectgate` command: one verb a stage, each also reachable as `python -m <stage>`."""
+
+import typer
+
+import calibration.cli
+import export.cli
+import runtime.cli
+import train.cli
+from runtime.command import run
+
+app = typer.Typer(
+    name="defectgate",
+    help="Surface-defect inspection at the edge: train, calibrate, export, run.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for verb in (
+    train.cli.synthesize,
+    train.cli.train,
+    train.cli.evaluate,
+    calibration.cli.calibrate,
+    export.cli.export,
+    runtime.cli.runtime,
+):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the verb on the command line and exit with its status."""
+    run(app)

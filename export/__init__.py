@@ -1,0 +1,1 @@
+"""A trained model in, a bundle out: the networks in every rendering, with what they promise."""

@@ -1,0 +1,50 @@
+"""Flags of `export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calibration.cli import DefectShare, Images, Ranges
+from calibration.settings import RangeMethod
+
+
+def export(
+    model: Annotated[Path, typer.Option(help="A training run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset; by default the one that the model was trained on.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise; else a float bundle.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="What calibrate wrote; by default it is done here.")
+    ] = None,
+    images: Images = 64,
+    defect_share: DefectShare = 0.7,
+    ranges: Ranges = RangeMethod.MINMAX,
+    max_miss_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Promise at most this share of misses.")
+    ] = 0.01,
+    confidence: Annotated[float, typer.Option(min=0, max=1, help="Of that promise.")] = 0.95,
+    mm_per_pixel: Annotated[
+        float | None, typer.Option(help="Of the camera, for the record.")
+    ] = None,
+) -> None:
+    """Make a bundle: both networks in every rendering, their threshold, and what it promises."""
+    from calibration.settings import CalibrationSettings
+    from export.exporting import ExportSettings
+    from export.exporting import export as run_export
+
+    run_export(
+        ExportSettings(
+            model=model,
+            out=out,
+            data=data,
+            int8=int8,
+            calibration=calibration,
+            calibrate=CalibrationSettings(images, defect_share, ranges),
+            max_miss_rate=max_miss_rate,
+            confidence=confidence,
+            mm_per_pixel=mm_per_pixel,
+        )
+    )

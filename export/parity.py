@@ -1,0 +1,40 @@
+"""What INT8 lost against float on validation, and whether that is within the limits."""
+
+from collections.abc import Mapping
+
+from runtime.errors import QualityError
+
+Metrics = Mapping[str, float | int | None]
+
+# How far a metric may fall, as a share. No metric is finer than one sample of the validation set.
+LIMITS = {"seg_recall": 0.005, "gated_seg_recall": 0.005, "seg_miou": 0.01, "image_ap": 0.003}
+
+
+def losses(exact: Metrics, int8: Metrics) -> dict[str, float]:
+    """How far each limited metric fell from float to INT8; negative where it rose."""
+    return {name: float(exact[name] or 0.0) - float(int8[name] or 0.0) for name in LIMITS}
+
+
+def broken_limits(exact: Metrics, int8: Metrics) -> list[str]:
+    """The limits that do not hold, each as a sentence; a fall of a single sample is within."""
+    one_sample = 1 / max(int(exact["n_defective"] or 0), 1)
+    return [
+        f"{name} fell by {100 * loss:.1f} points, from {exact[name]:.3f} to {int8[name]:.3f}, "
+        f"limit {100 * max(LIMITS[name], one_sample):.1f}"
+        for name, loss in losses(exact, int8).items()
+        if loss > max(LIMITS[name], one_sample)
+    ]
+
+
+def require_parity(exact: Metrics, int8: Metrics, rendering: str) -> None:
+    """Refuse an INT8 rendering that lost too much.
+
+    Raises:
+        QualityError: a limit does not hold.
+    """
+    broken = broken_limits(exact, int8)
+    if broken:
+        raise QualityError(
+            f"{rendering}: INT8 lost too much on validation: {'; '.join(broken)}; no bundle "
+            "written: calibrate with more --images or another --ranges, or export without --int8"
+        )

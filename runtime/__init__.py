@@ -1,0 +1,1 @@
+"""Frames in, verdicts out: the part of defectgate that runs on the device."""

@@ -1,0 +1,26 @@
+"""Flags of `runtime`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def runtime(
+    camera: Annotated[
+        str, typer.Option(help="/dev/videoN, a video file, or a folder of images.", metavar="URI")
+    ],
+    bundle: Annotated[Path, typer.Option(help="What export wrote.")],
+    out: Annotated[
+        Path | None, typer.Option(help="JSON lines go here; by default to standard output.")
+    ] = None,
+    save_overlays: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of every NG sample.", metavar="DIR")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+) -> None:
+    """Judge every frame of a source: one line of JSON each, and counts that add up."""
+    from runtime.loop import run_source
+    from runtime.manifest import open_bundle
+
+    run_source(open_bundle(bundle), camera, out, save_overlays, frames)

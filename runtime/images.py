@@ -1,0 +1,62 @@
+"""Reads image files as the camera would give them: 8-bit grey or BGR."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from runtime.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+Image = npt.NDArray[np.uint8]
+
+
+def read_image(path: Path, channels: int) -> Image:
+    """The image in `path` as uint8, (H, W) for one channel, (H, W, 3) in BGR order for three.
+
+    Raises:
+        DataError: the file is missing, empty or no image.
+    """
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    return _decode(path, flag)
+
+
+def count_channels(path: Path) -> int:
+    """1 where the image in `path` is grey, 3 where it has colour.
+
+    Raises:
+        DataError: the file is missing, empty or no image.
+    """
+    image = _decode(path, cv2.IMREAD_COLOR)
+    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
+        image[..., 1], image[..., 2]
+    )
+    return 1 if grey else 3
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write `image`, grey (H, W) or BGR (H, W, 3), as PNG.
+
+    Raises:
+        DataError: the folder is missing or full.
+    """
+    encoded = cv2.imencode(".png", image)[1]
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _decode(path: Path, flag: int) -> Image:
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+    image = cv2.imdecode(encoded, flag) if encoded.size else None
+    if image is None:
+        raise DataError(
+            f"{path}: is not a readable image ({encoded.size} bytes); restore or remove the file"
+        )
+    return image.astype(np.uint8, copy=False)

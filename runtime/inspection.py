@@ -1,0 +1,171 @@
+"""From a frame to its verdict: tiles, gate, and the mask only where the gate opens."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from time import perf_counter_ns
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from runtime.components import Defect, defects
+from runtime.engine import Engine
+from runtime.frame import Frame
+from runtime.preprocess import preprocess
+from runtime.spec import InputSpec, Limits
+from runtime.tiling import Canvas, Tile, mask_canvas, tiles
+from runtime.verdict import Answer, Verdict
+
+Scores = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A frame after the gate: its tiles, their scores (N, K), and what the mask head needs."""
+
+    frame_size: tuple[int, int]
+    tiles: Sequence[Tile]
+    scores: Scores
+    skips: Any
+
+    @property
+    def score(self) -> float:
+        """The sample's score: the largest over its tiles and classes."""
+        return float(self.scores.max())
+
+    def opened(self, threshold: float) -> list[int]:
+        """The tiles whose gate opens."""
+        return [int(tile) for tile in np.flatnonzero(self.scores.max(axis=1) >= threshold)]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A verdict, and the mask that was drawn where the gate opened."""
+
+    verdict: Verdict
+    canvas: Canvas | None = None
+
+
+class Inspector:
+    """Judges frames with one engine. Not for two threads at once: it reuses its input buffer."""
+
+    def __init__(
+        self, engine: Engine, spec: InputSpec, limits: Limits, class_names: Sequence[str]
+    ) -> None:
+        self.engine = engine
+        self.limits = limits
+        self._spec = spec
+        self._class_names = class_names
+        self._batch = np.zeros((0, spec.height, spec.width, spec.channels), np.uint8)
+
+    def inspect(self, frame: Frame) -> Inspection:
+        """The verdict on `frame`: `UNKNOWN` where it has no pixels or its score is not a number.
+
+        Raises:
+            EngineError: the device failed.
+        """
+        if frame.pixels is None:
+            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), [], frame.fault))
+        clock = [perf_counter_ns()]
+        scored = self.score(frame, clock)
+        if not np.isfinite(scored.scores).all():
+            reason = "the score is not a number"
+            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), clock, reason))
+        if scored.score < self.limits.threshold:
+            return Inspection(_verdict(frame, Answer.OK, scored.score, (), clock))
+        canvas = self.draw(scored, scored.opened(self.limits.threshold))
+        clock.append(perf_counter_ns())
+        found = self._defects(canvas)
+        clock.append(perf_counter_ns())
+        return Inspection(_verdict(frame, Answer.NG, scored.score, found, clock), canvas)
+
+    def score(self, frame: Frame, clock: list[int] | None = None) -> Scored:
+        """Run preprocessing and gate on a frame that has pixels; `clock` gets the time after each.
+
+        Raises:
+            EngineError: the device failed.
+        """
+        placed, batch = self.preprocess(frame)
+        preprocessed = perf_counter_ns()
+        scores, skips = self.engine.gate(batch)
+        if clock is not None:
+            clock += [preprocessed, perf_counter_ns()]
+        return Scored(frame.size, placed, scores, skips)
+
+    def preprocess(self, frame: Frame) -> tuple[Sequence[Tile], npt.NDArray[np.uint8]]:
+        """The frame's tiles and their pixels (N, H, W, C), which the next call overwrites."""
+        placed = _tiles(frame.size, self._spec)
+        if len(self._batch) < len(placed):
+            self._batch = np.zeros((len(placed), *self._batch.shape[1:]), np.uint8)
+        batch = self._batch[: len(placed)]
+        for tile, image in zip(placed, batch, strict=True):
+            preprocess(np.asarray(frame.pixels), frame.format, tile, image)
+        return placed, batch
+
+    def draw(self, scored: Scored, chosen: Iterable[int]) -> Canvas:
+        """The sample's mask (K, h, w), drawn on the `chosen` tiles only.
+
+        Raises:
+            EngineError: the device failed.
+        """
+        masks = {tile: self.engine.mask(scored.skips, tile) for tile in chosen}
+        classes = scored.scores.shape[1]
+        return mask_canvas(scored.frame_size, self._spec.size, scored.tiles, masks, classes)
+
+    def _defects(self, canvas: Canvas) -> tuple[Defect, ...]:
+        limits = self.limits
+        return tuple(
+            defect
+            for mask, name in zip(canvas.masks, self._class_names, strict=True)
+            for defect in defects(
+                mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kind=name
+            )
+        )
+
+
+def foreground(
+    canvas: Canvas, frame_size: tuple[int, int], limits: Limits
+) -> npt.NDArray[np.bool_]:
+    """Where the frame is defective, (H, W): what remains after mask threshold and minimum area."""
+    found = np.zeros(frame_size[::-1], np.bool_)
+    for mask in canvas.masks:
+        kept = np.zeros_like(mask)
+        if defects(mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kept=kept):
+            enlarged = cv2.resize((mask * kept).astype(np.float32), frame_size)
+            found |= enlarged >= 255 * limits.mask_threshold
+    return found
+
+
+@cache
+def _tiles(frame_size: tuple[int, int], spec: InputSpec) -> Sequence[Tile]:
+    return tuple(tiles(frame_size, spec.size, spec.fit))
+
+
+def _verdict(
+    frame: Frame,
+    answer: Answer,
+    score: float | None,
+    found: tuple[Defect, ...],
+    clock: list[int],
+    reason: str | None = None,
+) -> Verdict:
+    stages = ("preprocess", "gate", "mask", "blobs")
+    latency = {
+        stage: round((after - before) / 1e6, 4)
+        for stage, before, after in zip(stages, clock, clock[1:], strict=False)
+    }
+    latency["total"] = round((clock[-1] - clock[0]) / 1e6, 4) if clock else 0.0
+    return Verdict(
+        frame.seq,
+        frame.source,
+        frame.t_capture_ns,
+        answer,
+        score,
+        found,
+        latency,
+        frame.dropped,
+        reason,
+    )

@@ -1,0 +1,80 @@
+"""The loop: frames in, verdicts out, and counts that add up however it ends."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from runtime.frame import Frame
+from runtime.images import write_png
+from runtime.inspection import Inspector
+from runtime.manifest import Bundle
+from runtime.onnx_engine import OnnxEngine
+from runtime.overlay import overlay
+from runtime.sinks import open_lines, write_line
+from runtime.sources import open_source
+from runtime.verdict import Answer, Counts
+
+
+def inspector_of_bundle(bundle: Bundle) -> Inspector:
+    """An inspector that judges with the bundle's networks and limits, on the CPU.
+
+    Raises:
+        EngineError: a network cannot be loaded.
+    """
+    manifest = bundle.manifest
+    engine = OnnxEngine(bundle.root / "cpu/gate.onnx", bundle.root / "cpu/mask.onnx")
+    return Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
+
+
+def run_source(
+    bundle: Bundle, uri: str, out: Path | None, overlays: Path | None, frames: int | None
+) -> Counts:
+    """Judge the frames of `uri`, at most `frames` of them, and write a line for each.
+
+    Raises:
+        SourceError: the source cannot be opened, or was lost; the counts are written first.
+        EngineError: the device failed; the same.
+        DataError: the output cannot be written.
+    """
+    inspector = inspector_of_bundle(bundle)
+    with open_source(uri, bundle.manifest.input.channels) as source, open_lines(out) as lines:
+        if overlays:
+            overlays.mkdir(parents=True, exist_ok=True)
+        write_line(lines, header(bundle, inspector, uri))
+        counts = Counts()
+        try:
+            _inspect_all(islice(source, frames), inspector, lines, overlays, counts)
+        finally:
+            write_line(lines, counts.record())
+    return counts
+
+
+def header(bundle: Bundle, inspector: Inspector, uri: str) -> dict[str, object]:
+    """The first line: which bundle judges, with what, and what it promises."""
+    return {
+        "type": "header",
+        "schema": 1,
+        "bundle": bundle.sha256,
+        "engine": inspector.engine.name,
+        "precision": bundle.manifest.precision,
+        "threshold": bundle.manifest.limits.threshold,
+        "guarantee": bundle.manifest.guarantee,
+        "source": uri,
+    }
+
+
+def _inspect_all(
+    source: Iterator[Frame],
+    inspector: Inspector,
+    lines: TextIO,
+    overlays: Path | None,
+    counts: Counts,
+) -> None:
+    for frame in source:
+        inspection = inspector.inspect(frame)
+        counts.add(inspection.verdict)
+        write_line(lines, inspection.verdict.record())
+        if overlays and inspection.verdict.verdict is Answer.NG:
+            picture = overlay(frame, inspection, inspector.limits)
+            write_png(overlays / f"{frame.seq:06d}.png", picture)

@@ -1,0 +1,109 @@
+"""A bundle's `manifest.json`: what the networks take, where the verdict lies, and what is proven.
+
+Unknown fields are passed over, so a newer export of the same schema can be read.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime.errors import ManifestError
+from runtime.preprocess import preprocess_digest
+from runtime.record import read_record, write_record
+from runtime.spec import InputSpec, Limits
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MEND = "export the bundle again"
+Metrics = dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """With `confidence`, no more than `max_miss_rate` of defective samples score below threshold.
+
+    Proven on `n_defective` samples that chose nothing, `n_missed` of which were missed.
+    """
+
+    max_miss_rate: float
+    confidence: float
+    n_defective: int
+    n_missed: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a bundle comes from."""
+
+    data: str
+    data_digest: str
+    calibration_digest: str
+    model_sha256: str
+    settings: dict[str, str | int | float | bool]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`; `files` maps every other file of the bundle to its sha256."""
+
+    schema: int
+    precision: str
+    input: InputSpec
+    class_names: tuple[str, ...]
+    limits: Limits
+    guarantee: Guarantee | None
+    mm_per_pixel: float | None
+    preprocess_digest: str
+    metrics: dict[str, Metrics]
+    provenance: Provenance
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle: its folder, its manifest, and the sha256 that names it."""
+
+    root: Path
+    manifest: Manifest
+    sha256: str
+
+
+def open_bundle(root: Path) -> Bundle:
+    """The bundle in the folder `root`, every file checked against the manifest.
+
+    Raises:
+        ManifestError: missing, of another schema or preprocessing, or a file that was changed.
+    """
+    path = root / MANIFEST
+    manifest = read_record(path, Manifest, SCHEMA, ManifestError, MEND)
+    if manifest.preprocess_digest != preprocess_digest():
+        raise ManifestError(
+            f"{path}: preprocess_digest is {manifest.preprocess_digest[:12]}, this defectgate "
+            f"has {preprocess_digest()[:12]}: the networks would see other pixels; {MEND}"
+        )
+    for name, expected in manifest.files.items():
+        found = _sha256(root / name)
+        if found != expected:
+            raise ManifestError(
+                f"{root / name}: sha256 is {found[:12]}, {MANIFEST} says {expected[:12]}; "
+                f"the file was changed: {MEND}"
+            )
+    return Bundle(root, manifest, _sha256(path))
+
+
+def seal_bundle(root: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into `root`, with the sha256 of every file that lies there."""
+    files = {
+        path.relative_to(root).as_posix(): _sha256(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    write_record(root / MANIFEST, replace(manifest, files=files))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); {MEND}") from error

@@ -1,0 +1,74 @@
+"""Runs a bundle's gate and mask head with onnxruntime, on the CPU."""
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from runtime.errors import EngineError
+
+
+class OnnxEngine:
+    """The engine contract (`runtime.engine.Engine`) over two ONNX files.
+
+    Raises:
+        EngineError: a file is no network that onnxruntime can load.
+    """
+
+    def __init__(self, gate: Path, mask: Path, threads: int = 0) -> None:
+        self._gate = _session(gate, threads)
+        self._mask = _session(mask, threads)
+        self._skips = [tensor.name for tensor in self._mask.get_inputs()]
+
+    @property
+    def name(self) -> str:
+        """Library, version and device."""
+        return f"onnxruntime {onnxruntime.__version__} cpu"
+
+    def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
+        """Scores (N, K) and the skips, by name."""
+        score, *skips = self._run(self._gate, ["score", *self._skips], {"image": images})
+        return score, dict(zip(self._skips, skips, strict=True))
+
+    def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
+        """The mask of one tile, probability x 255, (K, H/2, W/2)."""
+        one = {name: skip[tile : tile + 1] for name, skip in skips.items()}
+        drawn: npt.NDArray[np.uint8] = self._run(self._mask, ["mask"], one)[0][0]
+        return drawn
+
+    def _run(
+        self, session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, Any]
+    ) -> list[Any]:
+        try:
+            results: list[Any] = session.run(outputs, inputs)
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            raise EngineError(f"onnxruntime: {_first_line(error)}") from error
+        return results
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if _products_overflow():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no base class of their own
+        raise EngineError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+
+
+@cache
+def _products_overflow() -> bool:
+    """Whether uint8 x int8 kernels add in 16 bits: x86 without VNNI, which is asked to be exact."""
+    if platform.machine() != "x86_64":
+        return False
+    return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,48 @@
+"""Draws a verdict on its frame, for people."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from runtime.frame import Frame
+from runtime.inspection import Inspection, foreground
+from runtime.preprocess import PixelFormat
+from runtime.spec import Limits
+
+NG_COLOUR = (40, 40, 230)
+TINT = 0.35
+
+
+def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray[np.uint8]:
+    """The frame in BGR (H, W, 3), the mask tinted and outlined, each defect in a box."""
+    picture = _bgr(frame)
+    if inspection.canvas is not None:
+        found = foreground(inspection.canvas, frame.size, limits)
+        tint = np.array(NG_COLOUR) * TINT
+        picture[found] = (picture[found] * (1 - TINT) + tint).astype(np.uint8)
+        outlines, _ = cv2.findContours(
+            found.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(picture, outlines, -1, NG_COLOUR, 1)
+    for defect in inspection.verdict.defects:
+        x, y, width, height = defect.bbox
+        corner = (x + width + 2, y + height + 2)
+        cv2.rectangle(picture, (x - 3, y - 3), corner, NG_COLOUR, 1)
+    return _with_caption(picture, inspection)
+
+
+def _bgr(frame: Frame) -> npt.NDArray[np.uint8]:
+    conversions = {PixelFormat.GREY: cv2.COLOR_GRAY2BGR, PixelFormat.YUYV: cv2.COLOR_YUV2BGR_YUYV}
+    pixels = np.asarray(frame.pixels)
+    if frame.format is PixelFormat.BGR:
+        return pixels.copy()
+    picture: npt.NDArray[np.uint8] = cv2.cvtColor(pixels, conversions[frame.format])  # type: ignore[assignment]
+    return picture
+
+
+def _with_caption(picture: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
+    verdict = inspection.verdict
+    text = f"{verdict.verdict.value} {verdict.score:.3f}"
+    band = np.zeros((22, picture.shape[1], 3), np.uint8)
+    cv2.putText(band, text, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, NG_COLOUR, 1, cv2.LINE_AA)
+    return np.vstack([band, picture])

@@ -1,0 +1,93 @@
+"""Where frames come from, by URI: a folder of images, a video file, or a V4L2 camera.
+
+Files are given one after the other, none is skipped. A camera's frames go stale, so of those that
+came in since the last one was taken only the newest is given, and the rest are counted.
+"""
+
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import cv2
+
+from runtime.camera import Camera
+from runtime.errors import DataError, SourceError
+from runtime.frame import Frame
+from runtime.images import IMAGE_SUFFIXES, read_image
+from runtime.preprocess import PixelFormat
+
+
+def open_source(uri: str, channels: int) -> AbstractContextManager[Iterator[Frame]]:
+    """The frames of `uri`, as long as the context is open; images are read with `channels`.
+
+    Raises:
+        SourceError: it does not exist, or cannot be opened, or holds no frame.
+    """
+    path = Path(uri)
+    if path.is_dir():
+        return _folder(path, channels)
+    if path.is_file():
+        return _video(path)
+    if path.exists() and stat.S_ISCHR(path.stat().st_mode):
+        return _camera(path)
+    raise SourceError(
+        f"--camera {uri}: no such camera, video file or folder; "
+        "expected /dev/videoN, a video file, or a folder of images"
+    )
+
+
+def frame_of_image(path: Path, channels: int, seq: int, source: str) -> Frame:
+    """The image in `path` as a frame, captured now.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    pixels = read_image(path, channels)
+    pixel_format = PixelFormat.GREY if channels == 1 else PixelFormat.BGR
+    return Frame(pixels, pixel_format, source, seq, time.monotonic_ns())
+
+
+@contextmanager
+def _folder(folder: Path, channels: int) -> Iterator[Iterator[Frame]]:
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise SourceError(f"--camera {folder}: holds no image; name the folder that has them")
+    yield (_frame_or_fault(path, channels, seq) for seq, path in enumerate(paths))
+
+
+def _frame_or_fault(path: Path, channels: int, seq: int) -> Frame:
+    try:
+        return frame_of_image(path, channels, seq, path.name)
+    except DataError as error:
+        now = time.monotonic_ns()
+        return Frame(None, PixelFormat.GREY, path.name, seq, now, fault=str(error))
+
+
+@contextmanager
+def _video(path: Path) -> Iterator[Iterator[Frame]]:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise SourceError(f"--camera {path}: is no video that OpenCV can read; convert it")
+    try:
+        yield _video_frames(capture, path)
+    finally:
+        capture.release()
+
+
+def _video_frames(capture: cv2.VideoCapture, path: Path) -> Iterator[Frame]:
+    seq = 0
+    while True:
+        came, pixels = capture.read()
+        if not came:
+            return
+        source = f"{path.name}#{seq}"
+        yield Frame(pixels, PixelFormat.BGR, source, seq, time.monotonic_ns())  # type: ignore[arg-type]
+        seq += 1
+
+
+@contextmanager
+def _camera(path: Path) -> Iterator[Iterator[Frame]]:
+    with Camera(path) as camera:
+        yield camera.frames()

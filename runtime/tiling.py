@@ -1,0 +1,145 @@
+"""Where the pieces of a frame lie in the network's input, and how their masks become one again.
+
+A mask has half the size of the network's input, so every target has even sides and an even
+corner: target (x, y, w, h) is (x/2, y/2, w/2, h/2) in the mask, to the pixel.
+"""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.preprocess import Rect, Tile
+
+__all__ = ["Canvas", "Fit", "Rect", "Tile", "halved", "mask_canvas", "tiles"]
+
+Size = tuple[int, int]  # (width, height)
+Masks = npt.NDArray[np.uint8]
+
+OVERLAP = 1 / 8
+
+
+class Fit(str, enum.Enum):
+    """How a frame is brought to the network's input."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+    TILE = "tile"
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The masks (K, h, w) of a whole sample; a pixel is `scale` (x, y) pixels of the frame."""
+
+    masks: Masks
+    scale: tuple[float, float]
+
+
+def tiles(frame_size: Size, input_size: Size, fit: Fit, overlap: float = OVERLAP) -> list[Tile]:
+    """The tiles of a frame: row by row, together they cover every pixel.
+
+    `stretch`: the whole frame fills the whole input. `letterbox`: the same, its aspect kept to
+    the nearest even side, centred. `tile`: pieces of the input's size at the frame's own scale,
+    spread evenly, that share at least `overlap` of their side with the next one. Along an axis
+    where the frame is shorter than the input, it is centred; an odd side is then enlarged by
+    one pixel, since no pixel may be lost and targets are even.
+
+    Raises:
+        ValueError: a side below 1, an input with an odd side, or an overlap outside [0, 1).
+    """
+    _check(frame_size, input_size, overlap)
+    if fit is Fit.STRETCH:
+        return [Tile(Rect(0, 0, *frame_size), Rect(0, 0, *input_size))]
+    if fit is Fit.LETTERBOX:
+        return [Tile(Rect(0, 0, *frame_size), _letterbox(frame_size, input_size))]
+    columns, rows = (
+        _intervals(length, room, overlap)
+        for length, room in zip(frame_size, input_size, strict=True)
+    )
+    return [
+        Tile(Rect(x, y, width, height), Rect(into_x, into_y, into_width, into_height))
+        for y, height, into_y, into_height in rows
+        for x, width, into_x, into_width in columns
+    ]
+
+
+def halved(tile: Tile) -> Tile:
+    """The same region, and where it lies in the mask, at half the size of the network's input."""
+    t = tile.target
+    return Tile(tile.region, Rect(t.x // 2, t.y // 2, t.width // 2, t.height // 2))
+
+
+def mask_canvas(
+    frame_size: Size,
+    input_size: Size,
+    placed: Sequence[Tile],
+    masks: Mapping[int, Masks],
+    classes: int = 1,
+) -> Canvas:
+    """The sample's masks, from those of its tiles: the largest where they overlap, else 0.
+
+    `masks` holds, by index into `placed`, the masks (classes, h/2, w/2) of the tiles that have
+    one. What lies outside a target is left out. The canvas covers the frame exactly: its pixels
+    are those of the masks. A tile that begins on an odd pixel, the last one of an odd frame,
+    comes to lie half a canvas pixel too far right or down.
+
+    Raises:
+        ValueError: a mask of another shape.
+    """
+    wanted = (classes, input_size[1] // 2, input_size[0] // 2)
+    corners = [((t.region.x + 1) // 2, (t.region.y + 1) // 2) for t in placed]
+    targets = [halved(tile).target for tile in placed]
+    width = max(x + t.width for (x, _), t in zip(corners, targets, strict=True))
+    height = max(y + t.height for (_, y), t in zip(corners, targets, strict=True))
+    canvas = np.zeros((classes, height, width), np.uint8)
+    for index, mask in masks.items():
+        if mask.shape != wanted:
+            raise ValueError(
+                f"mask of tile {index}: expected shape {wanted}, half the input of "
+                f"{input_size[0]}x{input_size[1]} for each class, got {mask.shape}"
+            )
+        (x, y), t = corners[index], targets[index]
+        part = canvas[:, y : y + t.height, x : x + t.width]
+        np.maximum(part, mask[:, t.y : t.y + t.height, t.x : t.x + t.width], out=part)
+    return Canvas(canvas, (frame_size[0] / width, frame_size[1] / height))
+
+
+def _check(frame_size: Size, input_size: Size, overlap: float) -> None:
+    if min(frame_size) < 1:
+        raise ValueError(f"frame {frame_size[0]}x{frame_size[1]}: expected 1x1 or more")
+    if min(input_size) < 2 or input_size[0] % 2 or input_size[1] % 2:  # noqa: PLR2004, even
+        raise ValueError(
+            f"input {input_size[0]}x{input_size[1]}: expected even sides, since the mask has "
+            "half of them; add 1 to the odd one"
+        )
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap {overlap}: expected a share of the tile, 0 or more, below 1")
+
+
+def _letterbox(frame_size: Size, input_size: Size) -> Rect:
+    scale = min(room / length for length, room in zip(frame_size, input_size, strict=True))
+    width, height = (
+        min(room, max(2, 2 * round(length * scale / 2)))
+        for length, room in zip(frame_size, input_size, strict=True)
+    )
+    return Rect(_centred(width, input_size[0]), _centred(height, input_size[1]), width, height)
+
+
+def _centred(length: int, room: int) -> int:
+    return (room - length) // 4 * 2
+
+
+def _intervals(length: int, room: int, overlap: float) -> list[tuple[int, int, int, int]]:
+    """Along one axis: (begin, length) in the frame, (begin, length) in the input."""
+    even = length + length % 2
+    if even <= room:
+        return [(0, length, _centred(even, room), even)]
+    shared = min(2 * math.ceil(room * overlap / 2), room - 2)
+    steps = math.ceil((even - room) / (room - shared))
+    return [
+        (min(i * (even - room) // (2 * steps) * 2, length - room), room, 0, room)
+        for i in range(steps + 1)
+    ]

@@ -1,0 +1,72 @@
+"""The answer for one sample, and the counts that must add up to the samples seen."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from runtime.components import Defect
+
+
+class Answer(str, Enum):
+    """What a sample is: good, defective, or without a trustworthy answer."""
+
+    OK = "OK"
+    NG = "NG"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sample's answer, as it is written in a line of JSON."""
+
+    seq: int
+    source: str
+    t_capture_ns: int
+    verdict: Answer
+    score: float | None
+    defects: tuple[Defect, ...]
+    latency_ms: dict[str, float]
+    dropped: int
+    reason: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The line's content, ready for `json.dumps`."""
+        values = {"type": "verdict", **asdict(self), "verdict": self.verdict.value}
+        values["defects"] = [_defect_record(defect) for defect in self.defects]
+        if self.reason is None:
+            del values["reason"]
+        return values
+
+
+def _defect_record(defect: Defect) -> dict[str, Any]:
+    return {
+        "class": defect.kind,
+        "bbox": list(defect.bbox),
+        "area_px": round(defect.area_px, 2),
+        "length_px": round(defect.length_px, 2),
+        "score": round(defect.score, 4),
+    }
+
+
+@dataclass
+class Counts:
+    """How many samples got which answer, and how many frames were dropped."""
+
+    answers: Counter[Answer] = field(default_factory=Counter)
+    dropped: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self.answers[verdict.verdict] += 1
+        self.dropped += verdict.dropped
+
+    def record(self) -> dict[str, Any]:
+        """The last line's content: `samples` is the sum of the answers."""
+        answers = {answer.value: self.answers[answer] for answer in Answer}
+        return {
+            "type": "counts",
+            "samples": self.answers.total(),
+            **answers,
+            "dropped": self.dropped,
+        }

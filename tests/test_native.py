@@ -1,0 +1,59 @@
+"""The C files without the binding: each check program under each build."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS = sorted((ROOT / "tests" / "native").glob("check_*.c"))
+BINDING_FREE = sorted(
+    source
+    for source in (ROOT / "runtime" / "native").glob("*.c")
+    if "#include <Python.h>" not in source.read_text(encoding="utf-8")
+)
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+FLAGS = ["-std=c11", "-O1", "-g", "-ffp-contract=off", "-pthread", *WARNINGS]
+WRAPPED = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
+SANITIZED = {
+    "plain": [],
+    "address+undefined": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-fsanitize=thread"],
+}
+ARM_GCC, ARM_RUN = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
+
+
+@pytest.mark.parametrize("build", SANITIZED)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.stem)
+def test_c_keeps_its_claims(check: Path, build: str, tmp_path: Path) -> None:
+    compiler = _needed("gcc", "apt-get install gcc")
+    program = _build(compiler, check, tmp_path, SANITIZED[build])
+    _run([program])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.stem)
+def test_c_keeps_its_claims_on_arm(check: Path, tmp_path: Path) -> None:
+    packages = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
+    compiler, machine = _needed(ARM_GCC, packages), _needed(ARM_RUN, packages)
+    program = _build(compiler, check, tmp_path, ["-static"])
+    _run([machine, program])
+
+
+def _needed(program: str, mend: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"needs {program} ({mend})")
+    return found
+
+
+def _build(compiler: str, check: Path, folder: Path, flags: list[str]) -> str:
+    program = str(folder / check.stem)
+    include = f"-I{ROOT / 'runtime' / 'native'}"
+    _run([compiler, *FLAGS, *flags, include, check, *BINDING_FREE, WRAPPED, "-lm", "-o", program])
+    return program
+
+
+def _run(command: list[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,105 @@
+"""Flags of `synthesize`, `train` and `evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.size import parse_size
+
+Data = Annotated[
+    Path, typer.Option(help="Dataset: a folder with split.csv, or with images/ and masks/.")
+]
+Size = Annotated[str, typer.Option(metavar="WxH", help="Pixels, both multiples of 32.")]
+
+
+def synthesize(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    samples: Annotated[int, typer.Option(help="Images of the set.")] = 480,
+    strip: Annotated[
+        int | None,
+        typer.Option(help="Write so many frames of a moving strip instead.", metavar="FRAMES"),
+    ] = None,
+    size: Size = "256x256",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write a synthetic set: textures with scratches, cracks, pits and stains, and their masks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from train.synthesize import SynthesisSettings
+    from train.synthesize import synthesize as run_synthesis
+
+    settings = SynthesisSettings(samples=samples, frames=strip, size=parse_size(size), seed=seed)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("drawing")
+        run_synthesis(
+            out, settings, lambda done, of: progress.update(task, completed=done, total=of)
+        )
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    input: Size = "256x256",  # noqa: A002
+    fit: Annotated[str, typer.Option(help="stretch, letterbox, or tile.")] = "stretch",
+    encoder: Annotated[str, typer.Option(help="A timm model.")] = "tf_efficientnet_lite0",
+    classifier: Annotated[
+        bool, typer.Option(help="Without: the score is the mask's maximum, for comparison.")
+    ] = True,
+    pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the samples.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that read images; worth it beside a GPU.")
+    ] = 0,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, a node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+) -> None:
+    """Train a joint model: a classifier that decides and a decoder that draws, on one encoder."""
+    from runtime.tiling import Fit
+    from train.settings import TrainSettings
+    from train.training import train as run_training
+
+    width, height = parse_size(input)
+    run_training(
+        TrainSettings(
+            data=data,
+            out=out,
+            width=width,
+            height=height,
+            fit=Fit(fit),
+            encoder=encoder,
+            classifier=classifier,
+            pretrained=pretrained,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            workers=workers,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            resume=resume,
+        )
+    )
+
+
+def evaluate(
+    model: Annotated[Path, typer.Option(help="A training run or a bundle.")],
+    data: Data,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(help="What the runtime wrote for this split: compare, and show its times."),
+    ] = None,
+) -> None:
+    """Measure a model on a split: by sample and by pixel, raw and behind the gate."""
+    from train.scorecard import evaluate as run_evaluation
+
+    run_evaluation(model, data, split, json, verdicts)

@@ -1,0 +1,229 @@
+"""Reads datasets: which image is a sample of what, with which mask, in which split.
+
+Two layouts are known:
+
+- `split.csv` with the columns `file,mask,label,class,split,group` (more columns are passed over);
+  label 1 = defective; `group` = images that show one object;
+- `images/` and `masks/`, paired by path without suffix; no mask, or an empty one, means good.
+  `images/train`, `images/val`, `images/test` give the split; without them it is made by name.
+"""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from runtime.errors import DataError
+from runtime.images import IMAGE_SUFFIXES, Image, read_image
+
+SPLITS = ("train", "val", "test")
+GOOD = "good"
+COLUMNS = ("file", "mask", "label", "class", "split", "group")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One inspected part: an image, its truth, and what it must not be separated from."""
+
+    name: str
+    image: Path
+    mask: Path | None
+    defective: bool
+    kind: str
+    split: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples in a fixed order, and a digest that changes when the list does."""
+
+    root: Path
+    samples: tuple[Sample, ...]
+    digest: str
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """The samples of the split `name`.
+
+        Raises:
+            DataError: the split is unknown or empty.
+        """
+        chosen = tuple(sample for sample in self.samples if sample.split == name)
+        if not chosen:
+            have = sorted({sample.split for sample in self.samples})
+            raise DataError(f"{self.root}: split '{name}' is empty; the set has {have}")
+        return chosen
+
+
+def read_dataset(root: Path) -> Dataset:
+    """The dataset in the folder `root`, in the layout that is found there.
+
+    Raises:
+        DataError: no known layout, a missing file, or a wrong field.
+    """
+    if (root / "split.csv").is_file():
+        samples = _read_split_csv(root)
+    elif (root / "images").is_dir():
+        samples = _read_folder_pair(root)
+    else:
+        raise DataError(f"{root}: no dataset; expected split.csv, or the folders images and masks")
+    for sample in samples:
+        for path in filter(None, (sample.image, sample.mask)):
+            if not path.is_file():
+                raise DataError(f"{path}: is missing, though sample '{sample.name}' names it")
+    return Dataset(root, samples, _digest(samples))
+
+
+def read_mask(sample: Sample, shape: tuple[int, int]) -> Image:
+    """The true mask of `sample` as uint8 0 or 255, (H, W) = `shape`; zeros for a good sample.
+
+    Raises:
+        DataError: unreadable, or of another size than the image.
+    """
+    if sample.mask is None or not sample.defective:
+        return np.zeros(shape, np.uint8)
+    mask = read_image(sample.mask, channels=1)
+    if mask.shape != shape:
+        height, width = mask.shape
+        raise DataError(
+            f"{sample.mask}: mask is {width}x{height}, its image is {shape[1]}x{shape[0]}; "
+            "draw the mask on the image it belongs to"
+        )
+    truth: Image = np.where(mask > 0, 255, 0).astype(np.uint8)
+    return truth
+
+
+def defect_area_px(sample: Sample) -> int:
+    """How many pixels of `sample` are defective.
+
+    Raises:
+        DataError: the mask is unreadable.
+    """
+    if sample.mask is None or not sample.defective:
+        return 0
+    return int(np.count_nonzero(read_image(sample.mask, channels=1)))
+
+
+def require_both_labels(samples: Sequence[Sample], where: str) -> None:
+    """Refuse samples that are all good or all defective.
+
+    Raises:
+        DataError: one of the two labels is absent.
+    """
+    defective = sum(sample.defective for sample in samples)
+    for count, word in ((defective, "defective"), (len(samples) - defective, GOOD)):
+        if count == 0:
+            raise DataError(
+                f"{where}: no {word} samples among {len(samples)}; a gate needs both, add some"
+            )
+
+
+def divide_by_group(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Divide `samples` in two, deterministically: a group stays whole, kinds are shared evenly.
+
+    The first part chooses (checkpoint, ranges, mask threshold); the second, which chose nothing,
+    may promise.
+    """
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.group].append(sample)
+    parts: tuple[list[Sample], list[Sample]] = ([], [])
+    for members in sorted(groups.values(), key=_group_order):
+        kind = _main_kind(members)
+        smaller = min(parts, key=lambda part: (_count(part, kind), len(part)))
+        smaller.extend(members)
+    return parts
+
+
+def _group_order(members: Sequence[Sample]) -> tuple[bool, int, str]:
+    """Groups with defects first, so that the good ones level what came with them."""
+    good = all(not sample.defective for sample in members)
+    return good, -len(members), hashlib.sha256(members[0].group.encode()).hexdigest()
+
+
+def _count(part: Sequence[Sample], kind: str) -> int:
+    return sum(sample.kind == kind for sample in part)
+
+
+def _main_kind(members: Iterable[Sample]) -> str:
+    kinds = [sample.kind for sample in members]
+    return max(sorted(set(kinds)), key=lambda kind: (kind != GOOD, kinds.count(kind)))
+
+
+def _read_split_csv(root: Path) -> tuple[Sample, ...]:
+    table = root / "split.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(f"{table}: columns {missing} are missing; expected {list(COLUMNS)}")
+        return tuple(_sample_of_row(root, table, reader.line_num, row) for row in reader)
+
+
+def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
+    if row["label"] not in {"0", "1"}:
+        raise DataError(f"{table}:{line}: label is '{row['label']}', expected 0 or 1")
+    if row["split"] not in SPLITS:
+        raise DataError(f"{table}:{line}: split is '{row['split']}', expected one of {SPLITS}")
+    defective = row["label"] == "1"
+    return Sample(
+        name=row["file"],
+        image=root / row["file"],
+        mask=root / row["mask"] if row["mask"] else None,
+        defective=defective,
+        kind=row["class"] or ("defect" if defective else GOOD),
+        split=row["split"],
+        group=row["group"] or row["file"],
+    )
+
+
+def _read_folder_pair(root: Path) -> tuple[Sample, ...]:
+    masks = {
+        path.relative_to(root / "masks").with_suffix(""): path for path in _images(root / "masks")
+    }
+    samples = []
+    for image in _images(root / "images"):
+        key = image.relative_to(root / "images")
+        mask = masks.get(key.with_suffix(""))
+        defective = mask is not None and bool(read_image(mask, channels=1).any())
+        samples.append(
+            Sample(
+                name=f"images/{key.as_posix()}",
+                image=image,
+                mask=mask,
+                defective=defective,
+                kind="defect" if defective else GOOD,
+                split=key.parts[0] if key.parts[0] in SPLITS else "",
+                group=key.as_posix(),
+            )
+        )
+    if not samples:
+        raise DataError(f"{root / 'images'}: holds no image; put the samples there")
+    return tuple(samples) if all(s.split for s in samples) else _split_by_name(samples)
+
+
+def _split_by_name(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Three in five for train, one for val, one for test: for each label, by the name's hash."""
+    shares = ("train", "val", "train", "test", "train")
+    split: dict[str, str] = {}
+    for label in (False, True):
+        names = [sample.name for sample in samples if sample.defective == label]
+        ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        split |= {name: shares[rank % len(shares)] for rank, name in enumerate(ordered)}
+    return tuple(replace(sample, split=split[sample.name]) for sample in samples)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    digest = hashlib.sha256()
+    for sample in samples:
+        fields = (sample.name, str(sample.defective), sample.kind, sample.split, sample.group)
+        digest.update("\0".join((*fields, str(sample.image.stat().st_size))).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""Evaluates a joint model on samples, by the very steps that the runtime takes."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.images import Image
+from runtime.inspection import Inspector, foreground
+from runtime.sources import frame_of_image
+from runtime.spec import InputSpec, Limits
+from runtime.tiling import Tile, mask_canvas
+from train.contrast import contrast_to_noise
+from train.dataset import Sample, defect_area_px, read_mask
+from train.metrics import Outcome, Overlap, overlap, seg_miou
+from train.operating_point import best_recall_threshold, mask_limit_candidates
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One sample with its truth (H, W), and what the networks said on every tile."""
+
+    sample: Sample
+    image: Image
+    truth: Image
+    spec: InputSpec
+    tiles: Sequence[Tile]
+    scores: npt.NDArray[np.float32]
+    masks: dict[int, npt.NDArray[np.uint8]]
+
+    @property
+    def score(self) -> float:
+        """The sample's score: the largest over its tiles and classes."""
+        return float(self.scores.max())
+
+
+def predictions(
+    inspector: Inspector, samples: Sequence[Sample], spec: InputSpec
+) -> Iterator[Prediction]:
+    """The prediction for each sample in turn, with the mask of every tile, whatever its gate says.
+
+    Raises:
+        DataError: an image or mask that cannot be read.
+        EngineError: the device failed.
+    """
+    for seq, sample in enumerate(samples):
+        frame = frame_of_image(sample.image, spec.channels, seq, sample.name)
+        image = np.asarray(frame.pixels)
+        truth = read_mask(sample, (image.shape[0], image.shape[1]))
+        scored = inspector.score(frame)
+        masks = {
+            tile: inspector.engine.mask(scored.skips, tile) for tile in range(len(scored.tiles))
+        }
+        yield Prediction(sample, image, truth, spec, scored.tiles, scored.scores.copy(), masks)
+
+
+def outcome(prediction: Prediction, limits: Limits) -> Outcome:
+    """What became of one sample under `limits`."""
+    sample, score = prediction.sample, prediction.score
+    opened = [int(t) for t in np.flatnonzero(prediction.scores.max(axis=1) >= limits.threshold)]
+    raw = _overlap(prediction, limits, list(prediction.masks))
+    return Outcome(
+        name=sample.name,
+        kind=sample.kind,
+        group=sample.group,
+        defective=sample.defective,
+        score=score,
+        opened=bool(opened),
+        raw=raw,
+        gated=raw if len(opened) == len(prediction.masks) else _overlap(prediction, limits, opened),
+        contrast=(
+            contrast_to_noise(prediction.image, prediction.truth)
+            if prediction.truth.any()
+            else math.nan
+        ),
+    )
+
+
+def choose_limits(
+    inspector: Inspector, choosing: Sequence[Sample], deciding: Sequence[Sample], spec: InputSpec
+) -> Limits:
+    """Mask threshold and minimum area by Seg_mIoU on `choosing`, gate threshold on `deciding`."""
+    areas = [area for sample in choosing if (area := defect_area_px(sample))]
+    candidates = [Limits(0.0, *pair) for pair in mask_limit_candidates(min(areas, default=0))]
+    overlaps: dict[Limits, list[Overlap]] = {limits: [] for limits in candidates}
+    for prediction in predictions(inspector, choosing, spec):
+        for limits in candidates:
+            overlaps[limits].append(_overlap(prediction, limits, list(prediction.masks)))
+    best = max(candidates, key=lambda limits: seg_miou(overlaps[limits]))
+    scores = [prediction.score for prediction in predictions(inspector, deciding, spec)]
+    labels = [sample.defective for sample in deciding]
+    return replace(best, threshold=best_recall_threshold(scores, labels))
+
+
+def _overlap(prediction: Prediction, limits: Limits, chosen: Sequence[int]) -> Overlap:
+    frame_size = (prediction.image.shape[1], prediction.image.shape[0])
+    masks = {tile: prediction.masks[tile] for tile in chosen}
+    classes = prediction.scores.shape[1]
+    canvas = mask_canvas(frame_size, prediction.spec.size, prediction.tiles, masks, classes)
+    return overlap(prediction.truth, foreground(canvas, frame_size, limits))

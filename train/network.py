@@ -1,0 +1,160 @@
+"""The joint network: one encoder, a classifier that decides, a decoder that draws."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.encoder import DEFAULT_ENCODER, STRIDES, encoder
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What rebuilds the network."""
+
+    encoder: str = DEFAULT_ENCODER
+    channels: int = 1
+    classes: int = 1
+    classifier: bool = True
+
+
+class JointNetwork(nn.Module):
+    """Images in, a decision and a drawing out.
+
+    `forward` takes (N, H, W, C) uint8 or float in [0, 255], C = 1 or 3 (RGB), H and W multiples
+    of 32, and gives logits: (N, K) of the classifier and (N, K, H/2, W/2) of the decoder.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, name: str, channels: int, classes: int, *, classifier: bool, pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.folded = False
+        self.encoder = encoder(name, pretrained=pretrained)
+        levels = self.encoder.feature_info.channels()[-len(STRIDES) :]
+        self.classifier = Classifier(levels[1:], classes) if classifier else None
+        self.decoder = Decoder(levels, classes)
+        mean, std = _normalisation(self.encoder, channels)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the decision and of the mask."""
+        skips = self.encode(image)
+        mask = self.decoder(skips)
+        return self.classify(skips, mask), mask
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Features at strides 2 to 32, (N, C_k, H/2^k, W/2^k) each."""
+        pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
+        pixels = (pixels - self.mean) / self.std
+        if self.channels == 1 and not self.folded:
+            pixels = pixels.expand(-1, 3, -1, -1)
+        features: list[Tensor] = self.encoder(pixels)
+        return features[-len(STRIDES) :]
+
+    def fold_grey(self) -> None:
+        """Sum the first convolution over its three equal inputs: the same numbers, a third of it.
+
+        For export alone: the folded network no longer fits its own checkpoint.
+        """
+        if self.channels != 1:
+            return
+        first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
+        first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
+        first.in_channels = 1
+        self.folded = True
+
+    def classify(self, skips: list[Tensor], mask: Tensor | None) -> Tensor:
+        """Logits (N, K); without a classifier the mask's maximum stands in for it."""
+        if self.classifier is None:
+            return torch.amax(cast("Tensor", mask), (2, 3))
+        logits: Tensor = self.classifier(skips[1:])
+        return logits
+
+
+class Classifier(nn.Module):
+    """Decides from several levels: each is searched for evidence, then pooled.
+
+    The maximum keeps a defect of a few pixels; the average sees what covers the whole part.
+    """
+
+    def __init__(self, levels: list[int], classes: int, width: int = 32, hidden: int = 64) -> None:
+        super().__init__()
+        self.evidence = nn.ModuleList(_conv(channels, width, kernel=1) for channels in levels)
+        self.decide = nn.Sequential(
+            nn.Linear(2 * width * len(levels), hidden),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(hidden, classes),
+        )
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Logits (N, K) from features (N, C_k, H_k, W_k)."""
+        found = [search(level) for search, level in zip(self.evidence, levels, strict=True)]
+        pooled = [pool(f).flatten(1) for f in found for pool in (_maximum, _average)]
+        logits: Tensor = self.decide(torch.cat(pooled, 1))
+        return logits
+
+
+class Decoder(nn.Module):
+    """A U-Net's upward half: resize by 2, concatenate the skip, convolve; made to be fused."""
+
+    def __init__(
+        self, levels: list[int], classes: int, widths: tuple[int, ...] = (128, 64, 48, 32)
+    ) -> None:
+        super().__init__()
+        inputs = (levels[-1], *widths)
+        self.merge = nn.ModuleList(
+            nn.Sequential(_conv(below + skip, width), _conv(width, width))
+            for (below, width), skip in zip(pairwise(inputs), reversed(levels[:-1]), strict=True)
+        )
+        self.draw = nn.Conv2d(widths[-1], classes, 1)
+
+    def forward(self, skips: list[Tensor]) -> Tensor:
+        """Logits (N, K, H/2, W/2) from features at strides 2 to 32."""
+        x = skips[-1]
+        for merge, skip in zip(self.merge, reversed(skips[:-1]), strict=True):
+            x = merge(torch.cat((functional.interpolate(x, scale_factor=2.0), skip), 1))
+        mask: Tensor = self.draw(x)
+        return mask
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _maximum(x: Tensor) -> Tensor:
+    return functional.adaptive_max_pool2d(x, 1)
+
+
+def _average(x: Tensor) -> Tensor:
+    return functional.adaptive_avg_pool2d(x, 1)
+
+
+def _normalisation(model: Any, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and std of the pixels, (1, C, 1, 1); one for all channels where the camera is grey.
+
+    One mean and one std make three equal channels foldable into one without a change of bits at
+    the padded border.
+    """
+    from timm.data.config import resolve_data_config
+
+    data = resolve_data_config(  # type: ignore[no-untyped-call]
+        {}, model=model
+    )
+    mean, std = torch.tensor(data["mean"]), torch.tensor(data["std"])
+    if channels == 1:
+        mean, std = mean.mean().reshape(1), std.mean().reshape(1)
+    return 255 * mean.reshape(1, -1, 1, 1), 255 * std.reshape(1, -1, 1, 1)

@@ -1,0 +1,56 @@
+"""The state of an unfinished run, so that a stopped training goes on where it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from runtime.errors import ModelError
+from runtime.record import write_atomically
+
+STATE = "resume.safetensors"
+
+
+def save_state(
+    out: Path, network: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+) -> None:
+    """Write weights, optimizer moments and `facts` (JSON) as one file."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    content = save(
+        {name: value.contiguous().cpu() for name, value in tensors.items()},
+        metadata={"facts": json.dumps(facts)},
+    )
+    write_atomically(out / STATE, content)
+
+
+def load_state(out: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore what `save_state` wrote; gives its facts.
+
+    Raises:
+        ModelError: missing, unreadable, or of another network.
+    """
+    path = out / STATE
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+        network.load_state_dict(_under(tensors, "network."))
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{path}: cannot resume ({error}); train without --resume") from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under(tensors, "optimizer.").items():
+        index, moment = name.split(".", 1)
+        state.setdefault(int(index), {})[moment] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return facts
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}

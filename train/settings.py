@@ -1,0 +1,32 @@
+"""What can be set for a training run; saved beside its result."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.tiling import Fit
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of one training run, read once from the command line."""
+
+    data: Path
+    out: Path
+    width: int = 256
+    height: int = 256
+    fit: Fit = Fit.STRETCH
+    encoder: str = "tf_efficientnet_lite0"
+    classifier: bool = True
+    pretrained: bool = True
+    epochs: int = 20
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    seg_weight: float = 1.0
+    cls_weight: float = 0.5
+    seed: int = 0
+    workers: int = 0
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "32-true"
+    resume: bool = False
