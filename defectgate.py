@@ -30,3 +30,7 @@ for verb in (
 def main() -> None:
     """Run the verb on the command line and exit with its status."""
     run(app)
+
+
+if __name__ == "__main__":
+    main()

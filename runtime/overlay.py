@@ -33,10 +33,11 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
 
 def _bgr(frame: Frame) -> npt.NDArray[np.uint8]:
     conversions = {PixelFormat.GREY: cv2.COLOR_GRAY2BGR, PixelFormat.YUYV: cv2.COLOR_YUV2BGR_YUYV}
-    pixels = np.asarray(frame.pixels)
+    pixels: npt.NDArray[np.uint8] = np.asarray(frame.pixels)
     if frame.format is PixelFormat.BGR:
         return pixels.copy()
-    picture: npt.NDArray[np.uint8] = cv2.cvtColor(pixels, conversions[frame.format])  # type: ignore[assignment]
+    picture: npt.NDArray[np.uint8] = np.empty((*pixels.shape[:2], 3), np.uint8)
+    cv2.cvtColor(pixels, conversions[frame.format], picture)
     return picture
 
 
