@@ -34,10 +34,11 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
 def _bgr(frame: Frame) -> npt.NDArray[np.uint8]:
     conversions = {PixelFormat.GREY: cv2.COLOR_GRAY2BGR, PixelFormat.YUYV: cv2.COLOR_YUV2BGR_YUYV}
     pixels: npt.NDArray[np.uint8] = np.asarray(frame.pixels)
-    if frame.format is PixelFormat.BGR:
-        return pixels.copy()
     picture: npt.NDArray[np.uint8] = np.empty((*pixels.shape[:2], 3), np.uint8)
-    cv2.cvtColor(pixels, conversions[frame.format], picture)
+    if frame.format is PixelFormat.BGR:
+        picture[:] = pixels
+    else:
+        cv2.cvtColor(pixels, conversions[frame.format], picture)
     return picture
 
 
