@@ -9,8 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from calibration.ranges import SCHEMA as SCALES_SCHEMA
 from calibration.ranges import Scales, activation_ranges
@@ -27,6 +25,7 @@ from runtime.inspection import Inspector, Scored
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.preprocess import preprocess_digest
+from runtime.progress import progress
 from runtime.record import read_record, write_record
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec
@@ -36,8 +35,6 @@ SET_FILE = "calibration.json"
 SCALES_FILE = "scales.json"
 SHEET_FILE = "calibration.png"
 MEND = "calibrate again"
-
-console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def calibrate(
         DataError: an image or mask that cannot be read.
     """
     samples = dataset.split("train")
-    described = track(samples, "looking for defects", console=console, transient=True)
+    described = progress(samples, "looking for defects")
     embeddings = np.stack([_embedding(_scored(inspector, spec, sample)) for sample in described])
     chosen = choose(samples, embeddings, settings.images, settings.defect_share)
     records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
@@ -147,7 +144,7 @@ def _embedding(scored: Scored) -> npt.NDArray[np.float64]:
 def _batches(
     inspector: Inspector, spec: InputSpec, samples: Sequence[Sample]
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    for sample in track(samples, "taking ranges", console=console, transient=True):
+    for sample in progress(samples, "taking ranges"):
         frame = frame_of_image(sample.image, spec.channels, 0, sample.name)
         yield inspector.preprocess(frame)[1]
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runtime.errors import CalibrationError
 from runtime.manifest import Guarantee
 
 
@@ -35,7 +36,16 @@ def promised_threshold(
 
     `unit_scores` holds the score of each defective unit. A unit is missed below the threshold, so
     the candidates are the scores themselves.
+
+    Raises:
+        CalibrationError: a promise that no number of samples can prove.
     """
+    for name, value in (("max-miss-rate", max_miss_rate), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise CalibrationError(
+                f"--{name} {value}: expected above 0 and below 1, since no number of samples "
+                "proves certainty; choose such as 0.01 at 0.95"
+            )
     best = None
     scores = np.sort(np.asarray(unit_scores, np.float64))
     for threshold in np.unique(scores):

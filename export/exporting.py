@@ -34,6 +34,7 @@ from train.checkpoint import ModelRecord, load_model
 from train.dataset import Dataset, Sample, divide_by_group, read_dataset
 from train.evaluation import choose_limits, outcome, predictions
 from train.metrics import summary
+from train.operating_point import MAX_FALSE_REJECTS
 
 console = Console(stderr=True)
 
@@ -110,6 +111,8 @@ def export(settings: ExportSettings) -> Manifest:
         else:
             calibration, judged, metrics = None, exact, {"float": exact.metrics}
             shutil.copytree(exact_root, root / "cpu")
+        if not judged.guarantee:
+            _say_what_is_missing(settings, source)
         write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
         manifest = _manifest(settings, source, judged, calibration, metrics)
         seal_bundle(root, manifest)
@@ -121,26 +124,26 @@ def _judge(rendering: Path, settings: ExportSettings, source: Source) -> Judged:
     """Choose mask limits and threshold for `rendering`, prove what can be proven, and measure."""
     spec = source.record.input
     inspector = _inspector(rendering, source.record, Limits())
-    console.print(f"choosing limits of {rendering.name}")
     limits = choose_limits(inspector, source.choosing, source.deciding, spec)
     defective = [sample for sample in source.deciding if sample.defective]
     scores = [prediction.score for prediction in predictions(inspector, defective, spec)]
     units = worst_by_group(scores, [sample.group for sample in defective])
     promise = promised_threshold(units, settings.max_miss_rate, settings.confidence)
-    guarantee = None
     if promise:
-        threshold, guarantee = promise
-        limits = replace(limits, threshold=threshold)
-    else:
-        needed = units_needed(settings.max_miss_rate, settings.confidence)
-        console.print(
-            f"no promise: {len(units)} defective groups to prove a miss rate of at most "
-            f"{settings.max_miss_rate:.1%}, {needed} without a miss are needed; the threshold "
-            "is the best recall at 5 % false rejects",
-            soft_wrap=True,
-        )
+        limits = replace(limits, threshold=promise[0])
     inspector = _inspector(rendering, source.record, limits)
-    return Judged(inspector, guarantee, _measure(inspector, source))
+    return Judged(inspector, promise[1] if promise else None, _measure(inspector, source))
+
+
+def _say_what_is_missing(settings: ExportSettings, source: Source) -> None:
+    have = len({sample.group for sample in source.deciding if sample.defective})
+    needed = units_needed(settings.max_miss_rate, settings.confidence)
+    console.print(
+        f"no promise of at most {settings.max_miss_rate:.1%} missed: that takes {needed} defective "
+        f"objects without a miss in the proving half of the validation split, it has {have}; the "
+        f"threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
+        soft_wrap=True,
+    )
 
 
 def _inspector(rendering: Path, record: ModelRecord, limits: Limits) -> Inspector:

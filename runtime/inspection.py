@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from runtime.components import Defect, defects
 from runtime.engine import Engine
+from runtime.errors import EngineError
 from runtime.frame import Frame
 from runtime.preprocess import preprocess
 from runtime.spec import InputSpec, Limits
@@ -38,7 +39,16 @@ class Scored:
 
     def opened(self, threshold: float) -> list[int]:
         """The tiles whose gate opens."""
-        return [int(tile) for tile in np.flatnonzero(self.scores.max(axis=1) >= threshold)]
+        return open_tiles(self.scores, threshold)
+
+
+def open_tiles(scores: Scores, threshold: float) -> list[int]:
+    """The tiles whose gate opens, by their scores (N, K).
+
+    Compared in 64 bits, as `Scored.score` is: numpy would round the threshold to the scores' 32.
+    """
+    best = scores.max(axis=1).astype(np.float64)
+    return [int(tile) for tile in np.flatnonzero(best >= threshold)]
 
 
 @dataclass(frozen=True)
@@ -62,14 +72,16 @@ class Inspector:
         self._batch = np.zeros((0, spec.height, spec.width, spec.channels), np.uint8)
 
     def inspect(self, frame: Frame) -> Inspection:
-        """The verdict on `frame`: `UNKNOWN` where it has no pixels or its score is not a number.
-
-        Raises:
-            EngineError: the device failed.
-        """
+        """The verdict on `frame`: `UNKNOWN` where it has no pixels, or no trustworthy answer."""
         if frame.pixels is None:
             return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), [], frame.fault))
         clock = [perf_counter_ns()]
+        try:
+            return self._inspect(frame, clock)
+        except (EngineError, ValueError) as error:  # the device, or a frame that does not fit
+            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), clock, str(error)))
+
+    def _inspect(self, frame: Frame, clock: list[int]) -> Inspection:
         scored = self.score(frame, clock)
         if not np.isfinite(scored.scores).all():
             reason = "the score is not a number"

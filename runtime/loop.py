@@ -34,7 +34,7 @@ def run_source(
 
     Raises:
         SourceError: the source cannot be opened, or was lost; the counts are written first.
-        EngineError: the device failed; the same.
+        EngineError: a network cannot be loaded.
         DataError: the output cannot be written.
     """
     inspector = inspector_of_bundle(bundle)

@@ -27,7 +27,7 @@ def read_record(
         return msgspec.json.decode(text, type=record)
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault.strerror}); {mend}") from fault
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise error(f"{path}: {fault}; {mend}") from fault
 
 

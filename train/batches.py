@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from runtime.errors import DataError
 from runtime.images import read_image
 from runtime.preprocess import PixelFormat, Tile, preprocess
 from runtime.spec import InputSpec
@@ -42,13 +43,18 @@ class TrainingTiles(Dataset[tuple[Tensor, Tensor, Tensor]]):
         sample, spec = self._samples[index], self._spec
         frame = read_image(sample.image, spec.channels)
         truth = read_mask(sample, (frame.shape[0], frame.shape[1]))
+        if sample.defective and not truth.any():
+            raise DataError(
+                f"{sample.image}: is labelled defective, but its mask is empty or absent; "
+                "draw the defect, or label it 0"
+            )
         tile = _training_tile(truth, spec)
         image = np.empty((spec.height, spec.width, spec.channels), np.uint8)
         coverage = np.empty((spec.height // 2, spec.width // 2, 1), np.uint8)
         preprocess(frame, PixelFormat.GREY if frame.ndim == 2 else PixelFormat.BGR, tile, image)  # noqa: PLR2004
         preprocess(truth, PixelFormat.GREY, halved(tile), coverage)
         mask = target_from_coverage(coverage[..., 0])[None]
-        label = torch.tensor([float(mask.any())])
+        label = torch.tensor([float(_crop(truth, tile).any())])
         pixels = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
         pixels, drawn = self._augment(pixels, tv_tensors.Mask(torch.from_numpy(mask)))
         return pixels.permute(1, 2, 0).contiguous(), drawn.as_subclass(Tensor), label

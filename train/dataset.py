@@ -55,7 +55,9 @@ class Dataset:
         chosen = tuple(sample for sample in self.samples if sample.split == name)
         if not chosen:
             have = sorted({sample.split for sample in self.samples})
-            raise DataError(f"{self.root}: split '{name}' is empty; the set has {have}")
+            raise DataError(
+                f"{self.root}: split '{name}' is empty, the set has {have}; put samples there"
+            )
         return chosen
 
 
@@ -74,7 +76,10 @@ def read_dataset(root: Path) -> Dataset:
     for sample in samples:
         for path in filter(None, (sample.image, sample.mask)):
             if not path.is_file():
-                raise DataError(f"{path}: is missing, though sample '{sample.name}' names it")
+                raise DataError(
+                    f"{path}: is missing, though sample '{sample.name}' names it; "
+                    "restore the file or take out the sample"
+                )
     return Dataset(root, samples, _digest(samples))
 
 
@@ -156,12 +161,15 @@ def _main_kind(members: Iterable[Sample]) -> str:
 
 def _read_split_csv(root: Path) -> tuple[Sample, ...]:
     table = root / "split.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{table}: columns {missing} are missing; expected {list(COLUMNS)}")
-        return tuple(_sample_of_row(root, table, reader.line_num, row) for row in reader)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{table}: columns {missing} are missing; expected {list(COLUMNS)}")
+            return tuple(_sample_of_row(root, table, reader.line_num, row) for row in reader)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
 
 
 def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:

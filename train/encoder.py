@@ -78,7 +78,7 @@ def _similar(name: str) -> str:
     import timm
 
     close = difflib.get_close_matches(name, timm.list_models(), n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if close else f"; use {DEFAULT_ENCODER}"
 
 
 def _load_lite0(model: nn.Module) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.images import Image
-from runtime.inspection import Inspector, foreground
+from runtime.inspection import Inspector, foreground, open_tiles
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Tile, mask_canvas
@@ -59,7 +59,7 @@ def predictions(
 def outcome(prediction: Prediction, limits: Limits) -> Outcome:
     """What became of one sample under `limits`."""
     sample, score = prediction.sample, prediction.score
-    opened = [int(t) for t in np.flatnonzero(prediction.scores.max(axis=1) >= limits.threshold)]
+    opened = open_tiles(prediction.scores, limits.threshold)
     raw = _overlap(prediction, limits, list(prediction.masks))
     return Outcome(
         name=sample.name,

@@ -53,7 +53,7 @@ class JointNetwork(nn.Module):
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2 to 32, (N, C_k, H/2^k, W/2^k) each."""
-        pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
+        pixels = image.to(self.mean.dtype).permute(0, 3, 1, 2)  # TensorRT casts uint8 first
         pixels = (pixels - self.mean) / self.std
         if self.channels == 1 and not self.folded:
             pixels = pixels.expand(-1, 3, -1, -1)

@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from runtime.errors import DataError, ModelError, QualityError
 from runtime.inspection import Inspector
 from runtime.manifest import MANIFEST, Metrics, open_bundle
+from runtime.progress import progress
 from runtime.record import write_record
 from runtime.spec import InputSpec
 from train.contrast import CLEARLY_VISIBLE
@@ -47,7 +47,7 @@ def evaluate(
     judge = _judge(model)
     samples = read_dataset(data).split(split)
     seen = predictions(judge.inspector, samples, judge.spec)
-    shown = track(seen, "evaluating", total=len(samples), console=Console(stderr=True))
+    shown = progress(seen, "evaluating", len(samples))
     outcomes = [outcome(prediction, judge.inspector.limits) for prediction in shown]
     metrics = summary(outcomes, judge.inspector.limits.threshold)
     lines = _read_verdicts(verdicts) if verdicts else []

@@ -10,7 +10,6 @@ from pathlib import Path
 import lightning_fabric
 import torch
 from rich.console import Console
-from rich.progress import track
 from safetensors.torch import load, save
 from torch.utils.data import DataLoader
 
@@ -18,10 +17,19 @@ from runtime.errors import ModelError
 from runtime.images import count_channels
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
+from runtime.progress import progress
 from runtime.record import write_atomically
 from runtime.spec import InputSpec, Limits
 from train.batches import TrainingTiles
-from train.checkpoint import RECORD, SCHEMA, ModelRecord, new_network, save_model, settings_record
+from train.checkpoint import (
+    RECORD,
+    SCHEMA,
+    ModelRecord,
+    load_record,
+    new_network,
+    save_model,
+    settings_record,
+)
 from train.dataset import Dataset, Sample, divide_by_group, read_dataset, require_both_labels
 from train.evaluation import choose_limits, outcome, predictions
 from train.loss import joint_loss
@@ -66,7 +74,7 @@ def train(settings: TrainSettings) -> ModelRecord:
     first_epoch = _resume(settings, network, optimizer, sampler, best) if settings.resume else 0
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
     for epoch in range(first_epoch, settings.epochs):
-        order = sampler.epoch(epoch)[fabric.global_rank :: fabric.world_size]
+        order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
         loss = _train_epoch(fabric, model, optimizer, data, order, epoch, settings)
         if fabric.is_global_zero:
             metrics = _validate(network, data.choosing, data.spec)
@@ -75,7 +83,10 @@ def train(settings: TrainSettings) -> ModelRecord:
             facts = {"epoch": epoch + 1, "best": best.seg_miou}
             save_state(settings.out, network, optimizer, facts)
         fabric.barrier()
-    return _finish(settings, config, network, data, best)
+    if fabric.is_global_zero:
+        _finish(settings, config, network, data, best)
+    fabric.barrier()
+    return load_record(settings.out)
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,11 @@ def _resume(
     return int(facts["epoch"])
 
 
+def _share(order: list[int], rank: int, processes: int) -> list[int]:
+    """One process's part of an epoch; all are as long, or one would wait for another's step."""
+    return order[rank::processes][: len(order) // processes]
+
+
 def _train_epoch(
     fabric: lightning_fabric.Fabric,
     model: torch.nn.Module,
@@ -169,11 +185,11 @@ def _train_epoch(
     model.train()
     total = 0.0
     title = f"epoch {epoch + 1}/{settings.epochs}"
-    for step, batch in enumerate(track(loader, title, console=console, transient=True)):
+    for step, batch in enumerate(progress(loader, title)):
         image, mask, label = (fabric.to_device(part) for part in batch)
-        progress = (epoch + step / len(loader)) / settings.epochs
+        done = (epoch + step / len(loader)) / settings.epochs
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(progress)
+            group["lr"] = settings.learning_rate * _schedule(done)
         decision, drawing = model(image)
         loss = joint_loss(decision, drawing, label, mask, settings.seg_weight, settings.cls_weight)
         optimizer.zero_grad()
@@ -183,9 +199,9 @@ def _train_epoch(
     return total / len(loader)
 
 
-def _schedule(progress: float, warm_up: float = 0.05) -> float:
+def _schedule(done: float, warm_up: float = 0.05) -> float:
     """The learning rate's factor: linear warm-up, then a cosine to zero."""
-    return min(progress / warm_up + 0.01, 0.5 * (1 + math.cos(math.pi * progress)))
+    return min(done / warm_up + 0.01, 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _validate(network: JointNetwork, samples: Sequence[Sample], spec: InputSpec) -> Metrics:
@@ -215,7 +231,7 @@ def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, bes
 
 def _finish(
     settings: TrainSettings, config: NetworkConfig, network: JointNetwork, data: Data, best: Best
-) -> ModelRecord:
+) -> None:
     """Choose the limits for the best weights, and write the model."""
     best.restore(network)
     inspector = Inspector(TorchEngine(network), data.spec, Limits(), CLASS_NAMES)
@@ -236,7 +252,6 @@ def _finish(
         metrics=summary(outcomes, limits.threshold),
         versions={name: version(name) for name in ("defectgate", "torch", "timm", "numpy")},
     )
-    record = save_model(settings.out, network, record)
+    save_model(settings.out, network, record)
     best.forget()
     (settings.out / STATE).unlink()
-    return record
