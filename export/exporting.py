@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import onnx
 from rich.console import Console
+from rich.table import Table
 
 from calibration.calibrating import (
     Calibration,
@@ -117,6 +118,7 @@ def export(settings: ExportSettings) -> Manifest:
         manifest = _manifest(settings, source, judged, calibration, metrics)
         seal_bundle(root, manifest)
         root.rename(settings.out)
+    _show(manifest, settings.out)
     return manifest
 
 
@@ -133,6 +135,14 @@ def _judge(rendering: Path, settings: ExportSettings, source: Source) -> Judged:
         limits = replace(limits, threshold=promise[0])
     inspector = _inspector(rendering, source.record, limits)
     return Judged(inspector, promise[1] if promise else None, _measure(inspector, source))
+
+
+def _show(manifest: Manifest, out: Path) -> None:
+    table = Table("validation", *manifest.metrics)
+    for name in ("recall", "false_reject_rate", "image_ap", "gated_seg_miou", "gated_seg_recall"):
+        table.add_row(name, *(f"{m[name] or 0:.3f}" for m in manifest.metrics.values()))
+    console.print(table)
+    console.print(f"{out}: {manifest.precision}, threshold {manifest.limits.threshold:.3f}")
 
 
 def _say_what_is_missing(settings: ExportSettings, source: Source) -> None:

@@ -23,4 +23,7 @@ def runtime(
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
-    run_source(open_bundle(bundle), camera, out, save_overlays, frames)
+    counts = run_source(open_bundle(bundle), camera, out, save_overlays, frames).record()
+    if out:
+        shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
+        typer.echo(f"{shown}; verdicts in {out}", err=True)

@@ -1,5 +1,6 @@
 """Runs a command line: an error of ours becomes one line and an exit status, never a traceback."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -7,14 +8,22 @@ import typer
 
 from runtime.errors import DefectgateError
 
+# What OpenCV and its FFmpeg say of a bad file or camera, we say ourselves, in one line.
+OPENCV_LOGS = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+
 
 def run(app: typer.Typer) -> None:
     """Run `app` on the process's arguments and exit with its status (see `runtime.errors`)."""
+    for name, silent in OPENCV_LOGS.items():
+        os.environ.setdefault(name, silent)
     try:
         app()
     except DefectgateError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_status)
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.stderr.write(f"{type(error).__name__}: {error}; free space or choose another place\n")
+        sys.exit(1)
 
 
 def run_verb(verb: Callable[..., None]) -> None:

@@ -11,7 +11,7 @@ from runtime.inspection import Inspector
 from runtime.manifest import Bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.overlay import overlay
-from runtime.sinks import open_lines, write_line
+from runtime.sinks import make_folder, open_lines, write_line
 from runtime.sources import open_source
 from runtime.verdict import Answer, Counts
 
@@ -38,15 +38,16 @@ def run_source(
         DataError: the output cannot be written.
     """
     inspector = inspector_of_bundle(bundle)
-    with open_source(uri, bundle.manifest.input.channels) as source, open_lines(out) as lines:
+    counts = Counts()
+    with open_source(uri, bundle.manifest.input.channels) as source:
         if overlays:
-            overlays.mkdir(parents=True, exist_ok=True)
-        write_line(lines, header(bundle, inspector, uri))
-        counts = Counts()
-        try:
-            _inspect_all(islice(source, frames), inspector, lines, overlays, counts)
-        finally:
-            write_line(lines, counts.record())
+            make_folder(overlays)
+        with open_lines(out) as lines:
+            write_line(lines, header(bundle, inspector, uri))
+            try:
+                _inspect_all(islice(source, frames), inspector, lines, overlays, counts)
+            finally:
+                write_line(lines, counts.record())
     return counts
 
 

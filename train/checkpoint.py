@@ -98,7 +98,9 @@ def load_model(run: Path) -> tuple[JointNetwork, ModelRecord]:
     try:
         network.load_state_dict(load(content))
     except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{weights}: does not fit {RECORD} ({error}); train again") from error
+        raise ModelError(
+            f"{weights}: holds another network than {RECORD} describes; train again"
+        ) from error
     return network.eval(), record
 
 

@@ -1,5 +1,6 @@
 """Flags of `synthesize`, `train` and `evaluate`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ Data = Annotated[
     Path, typer.Option(help="Dataset: a folder with split.csv, or with images/ and masks/.")
 ]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Pixels, both multiples of 32.")]
+FITS = ("stretch", "letterbox", "tile")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def synthesize(
@@ -50,8 +53,8 @@ def train(
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the samples.")] = 20,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Highest rate of AdamW.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that read images; worth it beside a GPU.")
     ] = 0,
@@ -72,7 +75,7 @@ def train(
             out=out,
             width=width,
             height=height,
-            fit=Fit(fit),
+            fit=Fit(_one_of(FITS, fit, "--fit")),
             encoder=encoder,
             classifier=classifier,
             pretrained=pretrained,
@@ -83,7 +86,7 @@ def train(
             workers=workers,
             devices=devices,
             nodes=nodes,
-            precision=precision,
+            precision=_one_of(PRECISIONS, precision, "--precision"),
             resume=resume,
         )
     )
@@ -103,3 +106,9 @@ def evaluate(
     from train.scorecard import evaluate as run_evaluation
 
     run_evaluation(model, data, split, json, verdicts)
+
+
+def _one_of(choices: Sequence[str], value: str, flag: str) -> str:
+    if value not in choices:
+        raise typer.BadParameter(f"{flag} {value}: expected one of {', '.join(choices)}")
+    return value

@@ -32,7 +32,7 @@ def encoder(name: str, *, pretrained: bool) -> Any:
             f"--encoder {name}: features at strides {reductions}, expected {STRIDES}; "
             f"use a convolutional encoder such as {DEFAULT_ENCODER} or resnet18"
         )
-    if pretrained and name == DEFAULT_ENCODER:
+    if pretrained and has_weights(name):
         _load_lite0(model)
     _fix_padding(model)
     return model
@@ -70,6 +70,11 @@ def _fix_padding(model: nn.Module) -> None:
                 )
                 fixed.load_state_dict(conv.state_dict())
                 setattr(parent, name, fixed)
+
+
+def has_weights(name: str) -> bool:
+    """Whether ImageNet weights for the encoder `name` come with a pip package."""
+    return name == DEFAULT_ENCODER
 
 
 def _similar(name: str) -> str:

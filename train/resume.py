@@ -41,8 +41,13 @@ def load_state(out: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts: dict[str, Any] = json.loads(file.metadata()["facts"])
         network.load_state_dict(_under(tensors, "network."))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no unfinished run; train without --resume") from error
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{path}: cannot resume ({error}); train without --resume") from error
+        raise ModelError(
+            f"{path}: is damaged, or of another network than the settings ask for; "
+            "resume with the settings of that run, or choose another --out"
+        ) from error
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimizer.").items():
         index, moment = name.split(".", 1)

@@ -76,11 +76,17 @@ def _judge(model: Path) -> Judge:
 
 
 def _read_verdicts(path: Path) -> list[dict[str, Any]]:
+    fields = {"source", "verdict", "score", "latency_ms"}
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        verdicts = [line for line in lines if line["type"] == "verdict"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"--verdicts {path}: cannot be read ({error}); run the runtime") from error
-    return [line for line in lines if line.get("type") == "verdict"]
+    for line in verdicts:
+        if fields - line.keys():
+            missing = sorted(fields - line.keys())
+            raise DataError(f"--verdicts {path}: a line has no {missing}; run the runtime again")
+    return verdicts
 
 
 def _require_same(outcomes: Sequence[Outcome], lines: Sequence[dict[str, Any]], path: Path) -> None:

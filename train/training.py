@@ -31,6 +31,7 @@ from train.checkpoint import (
     settings_record,
 )
 from train.dataset import Dataset, Sample, divide_by_group, read_dataset, require_both_labels
+from train.encoder import has_weights
 from train.evaluation import choose_limits, outcome, predictions
 from train.loss import joint_loss
 from train.metrics import summary
@@ -63,6 +64,8 @@ def train(settings: TrainSettings) -> ModelRecord:
     fabric.launch()
     data = _read_data(settings)
     config = NetworkConfig(settings.encoder, data.spec.channels, 1, settings.classifier)
+    if settings.pretrained and not has_weights(settings.encoder):
+        console.print(f"{settings.encoder}: no package brings its weights; starts from nothing")
     torch.manual_seed(settings.seed)
     network = new_network(config, pretrained=settings.pretrained)
     _claim(settings)
@@ -217,16 +220,14 @@ def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, bes
     row = {"epoch": epoch + 1, "loss": loss, **metrics}
     with (settings.out / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    shown = "  ".join(
-        f"{name} {metrics[key]:.3f}"
-        for name, key in (
-            ("Seg_mIoU", "seg_miou"),
-            ("Seg_Recall", "seg_recall"),
-            ("AP", "image_ap"),
-        )
-    )
     mark = "  (best)" if metrics["seg_miou"] == best.seg_miou else ""
-    console.print(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}  {shown}{mark}")
+    _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics, mark)
+
+
+def _show(title: str, metrics: Metrics, mark: str = "") -> None:
+    names = {"Seg_mIoU": "seg_miou", "Seg_Recall": "seg_recall", "AP": "image_ap"}
+    values = "  ".join(f"{name} {metrics[key] or 0:.3f}" for name, key in names.items())
+    console.print(f"{title}  {values}{mark}", soft_wrap=True)
 
 
 def _finish(
@@ -255,3 +256,7 @@ def _finish(
     save_model(settings.out, network, record)
     best.forget()
     (settings.out / STATE).unlink()
+    _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)
+    console.print(
+        f"next: defectgate export --int8 --model {settings.out} --out BUNDLE", soft_wrap=True
+    )
