@@ -32,7 +32,13 @@ from runtime.onnx_engine import OnnxEngine
 from runtime.preprocess import preprocess_digest
 from runtime.spec import Limits
 from train.checkpoint import ModelRecord, load_model
-from train.dataset import Dataset, Sample, divide_by_group, read_dataset
+from train.dataset import (
+    Dataset,
+    Sample,
+    divide_by_group,
+    read_dataset,
+    require_both_labels,
+)
 from train.evaluation import choose_limits, outcome, predictions
 from train.metrics import summary
 from train.operating_point import MAX_FALSE_REJECTS
@@ -95,6 +101,8 @@ def export(settings: ExportSettings) -> Manifest:
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or Path(record.data))
     source = Source(record, dataset, *divide_by_group(dataset.split("val")))
+    for part in (source.choosing, source.deciding):
+        require_both_labels(part, f"{dataset.root}: a half of split val")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.out.parent, prefix=f".{settings.out.name}.") as beside:
         root, exact_root = Path(beside) / "bundle", Path(beside) / "float"

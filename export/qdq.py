@@ -75,9 +75,7 @@ def _scales(model: ModelProto, ranges: Ranges) -> dict[str, float]:
 
 def _quantized_inputs(node: NodeProto, graph: onnx.GraphProto) -> list[int]:
     """Which inputs of `node` are read in INT8."""
-    if node.op_type == "Conv":
-        return [0]
-    if node.op_type == "Resize":
+    if node.op_type in {"Conv", "Resize", "MaxPool"}:
         return [0]
     if node.op_type == "Concat" and node.output[0].startswith("/decoder"):
         return list(range(len(node.input)))

@@ -22,7 +22,7 @@ def run(app: typer.Typer) -> None:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_status)
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"{type(error).__name__}: {error}; free space or choose another place\n")
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)
 
 

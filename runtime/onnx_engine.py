@@ -11,6 +11,9 @@ import onnxruntime
 
 from runtime.errors import EngineError
 
+# Makes the float biases of the TensorRT rendering integers, and clips those that do not fit.
+UNFAITHFUL = ["WeightBiasQuantization"]
+
 
 class OnnxEngine:
     """The engine contract (`runtime.engine.Engine`) over two ONNX files.
@@ -57,7 +60,9 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     if _products_overflow():
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            path, options, ["CPUExecutionProvider"], disabled_optimizers=UNFAITHFUL
+        )
     except Exception as error:  # onnxruntime's errors have no base class of their own
         raise EngineError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
 

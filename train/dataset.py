@@ -80,7 +80,20 @@ def read_dataset(root: Path) -> Dataset:
                     f"{path}: is missing, though sample '{sample.name}' names it; "
                     "restore the file or take out the sample"
                 )
+    _refuse_leaks(root, samples)
     return Dataset(root, samples, _digest(samples))
+
+
+def _refuse_leaks(root: Path, samples: Iterable[Sample]) -> None:
+    """What is tested must not have been learned: a group lies in one split."""
+    split_of: dict[str, str] = {}
+    for sample in samples:
+        split = split_of.setdefault(sample.group, sample.split)
+        if split != sample.split:
+            raise DataError(
+                f"{root}: group '{sample.group}' is in split {split} and, with '{sample.name}', in "
+                f"{sample.split}; images of one object belong in one split"
+            )
 
 
 def read_mask(sample: Sample, shape: tuple[int, int]) -> Image:
@@ -234,4 +247,5 @@ def _digest(samples: Sequence[Sample]) -> str:
     for sample in samples:
         fields = (sample.name, str(sample.defective), sample.kind, sample.split, sample.group)
         digest.update("\0".join((*fields, str(sample.image.stat().st_size))).encode() + b"\n")
+        digest.update(hashlib.sha256(sample.mask.read_bytes() if sample.mask else b"").digest())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def train(settings: TrainSettings) -> ModelRecord:
             metrics = _validate(network, data.choosing, data.spec)
             best.offer(network, metrics)
             _log(settings, epoch, loss, metrics, best)
-            facts = {"epoch": epoch + 1, "best": best.seg_miou}
+            facts = {"epoch": epoch + 1, "best": best.seg_miou, "asked": _asked(settings)}
             save_state(settings.out, network, optimizer, facts)
         fabric.barrier()
     if fabric.is_global_zero:
@@ -156,6 +156,12 @@ def _resume(
     best: Best,
 ) -> int:
     facts = load_state(settings.out, network, optimizer)
+    changed = [k for k, value in _asked(settings).items() if facts["asked"].get(k) != value]
+    if changed:
+        raise ModelError(
+            f"{settings.out}: the stopped run had another {' and another '.join(changed)}; "
+            "resume it as it was begun, or choose another --out"
+        )
     best.seg_miou = float(facts["best"])
     for epoch in range(facts["epoch"]):
         sampler.epoch(epoch)
@@ -165,6 +171,12 @@ def _resume(
 def _share(order: list[int], rank: int, processes: int) -> list[int]:
     """One process's part of an epoch; all are as long, or one would wait for another's step."""
     return order[rank::processes][: len(order) // processes]
+
+
+def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:
+    """The settings that a run must keep to its end."""
+    free = {"out", "resume", "workers", "devices", "nodes"}
+    return {name: v for name, v in settings_record(settings).items() if name not in free}
 
 
 def _train_epoch(

@@ -1,0 +1,270 @@
+"""Trained models as files, and runs that are stopped, resumed, refused or shared."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from runtime.errors import DataError, ModelError
+from runtime.preprocess import preprocess_digest
+from runtime.spec import InputSpec, Limits
+from runtime.tiling import Fit
+from train import training
+from train.batches import TrainingTiles
+from train.checkpoint import (
+    RECORD,
+    SCHEMA,
+    WEIGHTS,
+    ModelRecord,
+    load_model,
+    load_record,
+    new_network,
+    save_model,
+    settings_record,
+)
+from train.dataset import read_dataset
+from train.network import NetworkConfig
+from train.resume import STATE, load_state, save_state
+from train.settings import TrainSettings
+
+SMALL_ENCODER = "mobilenetv3_small_050"
+CONFIG = NetworkConfig(SMALL_ENCODER, 1, 1, classifier=True)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return new_network(CONFIG, pretrained=False).eval()
+
+
+@pytest.fixture(scope="module")
+def record():
+    return ModelRecord(
+        schema=SCHEMA,
+        network=CONFIG,
+        input=InputSpec(64, 96, 1, Fit.TILE),
+        class_names=("defect",),
+        limits=Limits(0.1 + 0.2, 0.4, 12.5),
+        data="parts",
+        data_digest="d" * 64,
+        preprocess_digest=preprocess_digest(),
+        weights_sha256="",
+        settings={"epochs": 2, "learning_rate": 1e-3, "fit": "tile", "resume": False},
+        metrics={"n": 3, "seg_miou": 1 / 3, "image_ap": None},
+        versions={"torch": "2"},
+    )
+
+
+@pytest.fixture
+def run(tmp_path, network, record):
+    save_model(tmp_path, network, record)
+    return tmp_path
+
+
+@pytest.fixture
+def settings(drawn_set, tmp_path, monkeypatch):
+    """Two epochs of a small network, on the CPU whatever the machine has."""
+    monkeypatch.setattr(
+        "lightning_fabric.accelerators.cuda.CUDAAccelerator.is_available", lambda: False
+    )
+    return TrainSettings(
+        data=drawn_set,
+        out=tmp_path / "run",
+        width=64,
+        height=64,
+        pretrained=False,
+        epochs=2,
+        batch_size=4,
+    )
+
+
+def edit(run, **changes):
+    """Change fields of model.json."""
+    content = json.loads((run / RECORD).read_text(encoding="utf-8")) | changes
+    (run / RECORD).write_text(json.dumps(content), encoding="utf-8")
+
+
+@torch.inference_mode()
+def test_a_saved_model_gives_the_same_numbers(run, network):
+    image = torch.arange(64 * 64).reshape(1, 64, 64, 1).to(torch.uint8)
+    loaded, _ = load_model(run)
+    assert not loaded.training
+    for before, after in zip(network(image), loaded(image), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_a_saved_record_is_read_to_the_bit_and_signs_its_weights(run, network, record, tmp_path):
+    _, loaded = load_model(run)
+    assert len(loaded.weights_sha256) == 64
+    assert loaded == replace(record, weights_sha256=loaded.weights_sha256)
+    assert loaded == load_record(run) == save_model(tmp_path, network, record)
+
+
+def test_fields_of_a_newer_defectgate_are_passed_over(run):
+    expected = load_record(run)
+    edit(run, colour="blue")
+    assert load_record(run) == expected
+
+
+@pytest.mark.parametrize("place", [0, 9, 1000, -1])
+def test_a_changed_byte_of_the_weights_is_refused(run, place):
+    content = bytearray((run / WEIGHTS).read_bytes())
+    content[place] ^= 1
+    (run / WEIGHTS).write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors: sha256 is .* restore it or train"):
+        load_model(run)
+
+
+def test_weights_of_another_network_are_refused(run):
+    edit(run, network={"encoder": SMALL_ENCODER, "channels": 1, "classes": 2, "classifier": True})
+    with pytest.raises(ModelError, match=r"holds another network than model\.json .*; train"):
+        load_model(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "schema is 2, expected 1; train the model again"),
+        ({"schema": None}, "schema is None, expected 1; train the model again"),
+        ({"limits": {"threshold": "high"}}, r"got `str` - at `\$\.limits\.threshold`; train"),
+        ({"input": {"width": 64, "height": 64}}, r"field `channels` - at `\$\.input`; train"),
+        ({"input": {"width": 8, "height": 8, "channels": 1, "fit": "crop"}}, r"\$\.input\.fit"),
+        ({"metrics": {"n": []}}, r"\$\.metrics\[\.\.\.\]"),
+        ({"preprocess_digest": "0" * 64}, "preprocess_digest is 000000000000, this .*train it"),
+    ],
+)
+def test_a_wrong_field_of_the_record_is_named(run, changes, message):
+    edit(run, **changes)
+    with pytest.raises(ModelError, match=rf"model\.json: .*{message}"):
+        load_record(run)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"model", b'{"schema":1,"data":"\xff"}'])
+def test_a_record_that_is_no_json_object_is_refused(run, content):
+    (run / RECORD).write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.json: .*; train the model again"):
+        load_record(run)
+
+
+@pytest.mark.parametrize("name", [RECORD, WEIGHTS])
+def test_a_missing_file_is_named(run, name):
+    (run / name).unlink()
+    with pytest.raises(ModelError, match=rf"{name}: cannot be read \(No such file.*train"):
+        load_model(run)
+
+
+def test_settings_are_saved_as_plain_values(settings):
+    saved = settings_record(settings)
+    assert saved["fit"] == "stretch"
+    assert saved["data"] == str(settings.data)
+    assert saved["pretrained"] is False
+    assert (saved["epochs"], saved["learning_rate"]) == (2, 1e-3)
+
+
+def test_the_state_of_another_network_is_refused(tmp_path, network):
+    optimizer = torch.optim.AdamW(network.parameters())
+    save_state(tmp_path, network, optimizer, {"epoch": 1})
+    other = new_network(replace(CONFIG, classes=2), pretrained=False)
+    message = r"resume\.safetensors: .* of another network .*; resume with .* another --out"
+    with pytest.raises(ModelError, match=message):
+        load_state(tmp_path, other, torch.optim.AdamW(other.parameters()))
+
+
+def states_of(settings, monkeypatch, epochs):
+    """Train until so many epochs are saved; gives the state after each of them."""
+    states = []
+
+    def save_and_count(*arguments):
+        save_state(*arguments)
+        states.append((settings.out / STATE).read_bytes())
+        if len(states) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "save_state", save_and_count)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(settings)
+    return states
+
+
+def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_not_stopped(settings, monkeypatch):
+    straight, stopped = (replace(settings, out=settings.out / name) for name in ("a", "b"))
+    wanted = states_of(straight, monkeypatch, 2)
+    resumed = [
+        *states_of(stopped, monkeypatch, 1),
+        *states_of(replace(stopped, resume=True), monkeypatch, 1),
+    ]
+    assert wanted[0] != wanted[1]
+    assert resumed == wanted
+    logs = [(run.out / training.LOG).read_text(encoding="utf-8") for run in (straight, stopped)]
+    assert logs[0] == logs[1]
+    assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [1, 2]
+
+
+def test_a_resumed_run_keeps_the_best_epoch_of_before(settings, monkeypatch):
+    best = settings.out / "best.safetensors"
+    falling = iter([0.9, 0.1])
+    monkeypatch.setattr(
+        training,
+        "_validate",
+        lambda *_: {"seg_miou": next(falling), "seg_recall": 1.0, "image_ap": 1.0},
+    )
+    states_of(settings, monkeypatch, 1)
+    kept = best.read_bytes()
+    states_of(replace(settings, resume=True), monkeypatch, 1)
+    assert best.read_bytes() == kept
+
+
+def test_a_run_ends_as_a_model_that_is_not_trained_over(settings):
+    settings = replace(settings, epochs=1)
+    record = training.train(settings)
+    _, loaded = load_model(settings.out)
+    assert loaded == record
+    assert loaded.data_digest == read_dataset(settings.data).digest
+    assert loaded.metrics["n"] == 5
+    assert {path.name for path in settings.out.iterdir()} == {RECORD, WEIGHTS, training.LOG}
+    for resume in (False, True):
+        with pytest.raises(ModelError, match="run: holds a trained model; choose another --out"):
+            training.train(replace(settings, resume=resume))
+
+
+def test_an_unfinished_run_is_not_begun_anew(settings, monkeypatch):
+    (state,) = states_of(settings, monkeypatch, 1)
+    message = "run: holds an unfinished run; go on with --resume, or choose another --out"
+    with pytest.raises(ModelError, match=message):
+        training.train(settings)
+    assert (settings.out / STATE).read_bytes() == state
+
+
+def test_a_run_is_not_resumed_with_other_settings(settings, monkeypatch):
+    states_of(settings, monkeypatch, 1)
+    other = replace(settings, resume=True, learning_rate=0.5, seed=9)
+    message = "had another learning_rate and another seed; resume it as it was begun"
+    with pytest.raises(ModelError, match=message):
+        training.train(other)
+
+
+def test_nothing_to_resume_is_an_error_with_the_mend(settings):
+    message = r"resume\.safetensors: no unfinished run; train without --resume"
+    with pytest.raises(ModelError, match=message):
+        training.train(replace(settings, resume=True))
+
+
+def test_a_defective_sample_without_a_drawn_defect_is_not_taught_as_good(settings):
+    samples = [s for s in read_dataset(settings.data).samples if s.defective][:1]
+    assert TrainingTiles(samples, InputSpec(64, 64, 1))[0][2].tolist() == [1]
+    without_mask = [replace(sample, mask=None) for sample in samples]
+    message = "png: is labelled defective, but its mask is empty or absent; draw the defect, or"
+    with pytest.raises(DataError, match=message):
+        TrainingTiles(without_mask, InputSpec(64, 64, 1))[0]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(settings):
+    command = [sys.executable, "-m", "train", "--data", settings.data, "--out", settings.out]
+    command += ["--input", "64x64", "--no-pretrained", "--epochs", "1"]
+    command += ["--batch-size", "4", "--devices", "2"]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    assert load_model(settings.out)[1].metrics["n"] == 5

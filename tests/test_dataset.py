@@ -1,0 +1,385 @@
+"""Datasets as they come: both layouts are read, and what is wrong is named with its mend."""
+
+import csv
+import hashlib
+import re
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import DataError
+from runtime.images import write_png
+from train.dataset import (
+    COLUMNS,
+    Sample,
+    defect_area_px,
+    divide_by_group,
+    read_dataset,
+    read_mask,
+    require_both_labels,
+)
+
+REAL_SETS = Path(__file__).parents[2] / "shared/datasets"
+HEIGHT, WIDTH = 24, 32
+ROWS = (
+    ("images/a.png", "masks/a.png", "1", "pit", "train", "part 1"),
+    ("images/b.png", "masks/b.png", "0", "good", "train", "part 1"),
+    ("images/c.png", "", "0", "", "val", ""),
+    ("images/d.png", "masks/d.png", "1", "", "test", ""),
+)
+
+
+def draw(path, *, defective=False, size=(HEIGHT, WIDTH)):
+    """Write a file that is zero but for a defect of 6 pixels."""
+    pixels = np.zeros(size, np.uint8)
+    pixels[4:6, 5:8] = 3 if defective else 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, pixels)
+
+
+def write_table(root, rows, columns=COLUMNS, encoding="utf-8"):
+    with (root / "split.csv").open("w", newline="", encoding=encoding) as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+@pytest.fixture
+def table_set(tmp_path):
+    for image, mask, label, *_ in ROWS:
+        draw(tmp_path / image)
+        if mask:
+            draw(tmp_path / mask, defective=label == "1")
+    write_table(tmp_path, ROWS)
+    return tmp_path
+
+
+@pytest.fixture
+def folder_set(tmp_path):
+    """Ten good images, half of them with an empty mask, and five defective ones."""
+    for number in range(10):
+        draw(tmp_path / f"images/good{number}.png")
+        if number % 2:
+            draw(tmp_path / f"masks/good{number}.png")
+    for number in range(5):
+        draw(tmp_path / f"images/deep/bad{number}.png")
+        draw(tmp_path / f"masks/deep/bad{number}.png", defective=True)
+    return tmp_path
+
+
+def sample(name, kind="good", group="", split="val"):
+    return Sample(name, Path(name), None, kind != "good", kind, split, group or name)
+
+
+def test_a_table_gives_its_rows_in_order(table_set):
+    a, b, c, d = read_dataset(table_set).samples
+    masks = table_set / "masks"
+    image = table_set / "images/a.png"
+    assert a == Sample("images/a.png", image, masks / "a.png", True, "pit", "train", "part 1")  # noqa: FBT003
+    assert (b.defective, b.kind, b.group) == (False, "good", "part 1")
+    assert (c.mask, c.kind, c.split, c.group) == (None, "good", "val", "images/c.png")
+    assert (d.kind, d.split, d.group) == ("defect", "test", "images/d.png")
+
+
+def test_columns_in_another_order_and_more_of_them_are_fine(table_set):
+    expected = read_dataset(table_set)
+    rows = [(*reversed(row), "0.5") for row in ROWS]
+    write_table(table_set, rows, (*reversed(COLUMNS), "contrast"))
+    assert read_dataset(table_set) == expected
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(table_set):
+    expected = read_dataset(table_set)
+    write_table(table_set, ROWS, encoding="utf-8-sig")
+    assert read_dataset(table_set) == expected
+
+
+def test_a_table_that_is_no_utf8_is_refused(table_set):
+    write_table(table_set, [(*ROWS[0][:3], "Brösel", *ROWS[0][4:])], encoding="latin-1")
+    with pytest.raises(DataError, match=r"split\.csv: is no UTF-8 text .*; save it as UTF-8"):
+        read_dataset(table_set)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_missing_column_is_named(table_set, column):
+    write_table(table_set, ROWS, ["other" if name == column else name for name in COLUMNS])
+    message = rf"split\.csv: columns \['{column}'\] are missing; expected \['file', 'mask',"
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("label", "2", r"split\.csv:3: label is '2', expected 0 or 1"),
+        ("label", "", r"split\.csv:3: label is '', expected 0 or 1"),
+        ("split", "dev", r"split\.csv:3: split is 'dev', expected one of .*'train', 'val', 'test'"),
+        ("file", "images/x.png", r"images/x\.png: is missing.* 'images/x\.png'.*restore the file"),
+        ("mask", "masks/x.png", r"masks/x\.png: is missing.* sample 'images/b\.png'.*restore"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_line_or_file(table_set, column, value, message):
+    wrong = list(ROWS[1])
+    wrong[COLUMNS.index(column)] = value
+    write_table(table_set, [ROWS[0], wrong, *ROWS[2:]])
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set)
+
+
+def test_a_row_that_ends_early_is_named(table_set):
+    write_table(table_set, [ROWS[0], ("images/b.png",)])
+    with pytest.raises(DataError, match=r"split\.csv:3: label is 'None', expected 0 or 1"):
+        read_dataset(table_set)
+
+
+def test_a_folder_without_a_dataset_is_refused_with_what_was_expected(tmp_path):
+    message = re.escape(f"{tmp_path}: no dataset; expected split.csv, or the folders images")
+    with pytest.raises(DataError, match=message):
+        read_dataset(tmp_path)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="images: holds no image; put the samples there"):
+        read_dataset(tmp_path)
+
+
+def test_an_empty_split_is_named_with_those_that_are_not(table_set):
+    write_table(table_set, ROWS[:3])
+    message = r"split 'test' is empty, the set has \['train', 'val'\]; put samples there"
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set).split("test")
+
+
+def test_a_split_holds_its_samples_in_order(table_set):
+    assert [s.name for s in read_dataset(table_set).split("train")] == [
+        "images/a.png",
+        "images/b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["good", "good"], "line 3: no defective samples among 2; a gate needs both, add some"),
+        (["pit"], "line 3: no good samples among 1; a gate needs both, add some"),
+    ],
+)
+def test_samples_of_one_label_are_refused(kinds, message):
+    with pytest.raises(DataError, match=message):
+        require_both_labels([sample(str(n), kind) for n, kind in enumerate(kinds)], "line 3")
+
+
+def test_samples_of_both_labels_are_enough():
+    require_both_labels([sample("a"), sample("b", "pit")], "line 3")
+
+
+def test_in_a_pair_of_folders_only_a_mask_that_is_not_empty_makes_a_defect(folder_set):
+    samples = read_dataset(folder_set).samples
+    assert {s.name for s in samples if s.defective} == {f"images/deep/bad{n}.png" for n in range(5)}
+    assert Counter((s.kind, s.mask is None) for s in samples) == {
+        ("good", True): 5,
+        ("good", False): 5,
+        ("defect", False): 5,
+    }
+
+
+def test_folders_named_after_splits_give_the_split(tmp_path):
+    for split, defective in (("train", True), ("val", False), ("test", True)):
+        draw(tmp_path / f"images/{split}/x.png")
+        draw(tmp_path / f"masks/{split}/x.png", defective=defective)
+    assert [(s.name, s.split, s.defective) for s in read_dataset(tmp_path).samples] == [
+        ("images/test/x.png", "test", True),
+        ("images/train/x.png", "train", True),
+        ("images/val/x.png", "val", False),
+    ]
+
+
+def test_without_them_each_label_is_split_three_to_one_to_one(folder_set):
+    samples = read_dataset(folder_set).samples
+    assert Counter((s.kind, s.split) for s in samples) == {
+        ("good", "train"): 6,
+        ("good", "val"): 2,
+        ("good", "test"): 2,
+        ("defect", "train"): 3,
+        ("defect", "val"): 1,
+        ("defect", "test"): 1,
+    }
+
+
+def test_the_split_depends_on_the_names_alone(folder_set, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "set"
+    shutil.copytree(folder_set, elsewhere)
+    first, second = (read_dataset(root).samples for root in (folder_set, elsewhere))
+    assert [(s.name, s.split) for s in first] == [(s.name, s.split) for s in second]
+
+
+@pytest.mark.parametrize("layout", ["table_set", "folder_set"])
+def test_the_same_set_has_the_same_digest_anywhere(layout, request, tmp_path_factory):
+    root = request.getfixturevalue(layout)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "set"
+    shutil.copytree(root, elsewhere)
+    assert read_dataset(root).digest == read_dataset(elsewhere).digest
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS[:3],
+        (*ROWS, ("images/e.png", "", "0", "", "val", "")),
+        (ROWS[1], ROWS[0], *ROWS[2:]),
+        (("images/e.png", *ROWS[0][1:]), *ROWS[1:]),
+        ((*ROWS[0][:2], "0", *ROWS[0][3:]), *ROWS[1:]),
+        ((*ROWS[0][:3], "crack", *ROWS[0][4:]), *ROWS[1:]),
+        (*ROWS[:2], (*ROWS[2][:4], "train", ""), ROWS[3]),
+        ((*ROWS[0][:5], "part 2"), *ROWS[1:]),
+    ],
+    ids=["less", "more", "order", "file", "label", "class", "split", "group"],
+)
+def test_the_digest_changes_when_the_list_does(table_set, rows):
+    before = read_dataset(table_set).digest
+    draw(table_set / "images/e.png")
+    write_table(table_set, rows)
+    assert read_dataset(table_set).digest != before
+
+
+def test_a_group_on_both_sides_of_a_split_is_refused(table_set):
+    write_table(table_set, ((*ROWS[0][:4], "test", ROWS[0][5]), *ROWS[1:]))
+    message = r"group 'part 1' is in split test and, with 'images/b.png', in train"
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set)
+
+
+def test_the_digest_changes_when_a_mask_is_drawn_again(table_set):
+    before = read_dataset(table_set).digest
+    draw(table_set / "masks/a.png")
+    assert read_dataset(table_set).digest != before
+
+
+def test_the_digest_changes_when_an_image_does(table_set):
+    before = read_dataset(table_set).digest
+    draw(table_set / "images/a.png", size=(80, 80))
+    assert read_dataset(table_set).digest != before
+
+
+def test_a_mask_is_0_or_255_whatever_its_class_indices(table_set):
+    defective = read_dataset(table_set).samples[0]
+    truth = read_mask(defective, (HEIGHT, WIDTH))
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[4:6, 5:8] = 255
+    assert truth.dtype == np.uint8
+    assert np.array_equal(truth, expected)
+    assert defect_area_px(defective) == 6
+
+
+@pytest.mark.parametrize("changes", [{"defective": False}, {"mask": None}])
+def test_a_sample_that_is_good_or_has_no_mask_has_an_empty_one(table_set, changes):
+    changed = replace(read_dataset(table_set).samples[0], **changes)
+    assert not read_mask(changed, (HEIGHT, WIDTH)).any()
+    assert defect_area_px(changed) == 0
+
+
+def test_a_mask_of_another_size_is_refused(table_set):
+    draw(table_set / "masks/a.png", defective=True, size=(30, 40))
+    message = r"masks/a\.png: mask is 40x30, its image is 32x24; draw the mask on the image"
+    with pytest.raises(DataError, match=message):
+        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"masks/a\.png: is not a readable image \(0 bytes\); restore or remove the file"),
+        (b"pixels", r"masks/a\.png: is not a readable image \(6 bytes\); restore or remove"),
+    ],
+)
+def test_an_unreadable_image_is_named(table_set, content, message):
+    (table_set / "masks/a.png").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
+
+
+def test_an_unreadable_mask_in_a_pair_of_folders_is_named(folder_set):
+    (folder_set / "masks/deep/bad0.png").write_bytes(b"pixels")
+    with pytest.raises(DataError, match=r"masks/deep/bad0\.png: is not a readable image"):
+        read_dataset(folder_set)
+
+
+groups_of_one_kind = st.lists(
+    st.tuples(st.sampled_from(["good", "pit", "crack"]), st.integers(1, 5)), max_size=20
+)
+
+
+def samples_of(groups):
+    return [
+        sample(f"{number} {member}", kind, f"part {number}")
+        for number, (kind, size) in enumerate(groups)
+        for member in range(size)
+    ]
+
+
+@given(groups_of_one_kind)
+def test_a_division_loses_nothing_and_keeps_groups_whole(groups):
+    samples = samples_of(groups)
+    first, second = divide_by_group(samples)
+    assert sorted(s.name for s in (*first, *second)) == sorted(s.name for s in samples)
+    assert {s.group for s in first}.isdisjoint({s.group for s in second})
+
+
+@given(groups_of_one_kind, st.randoms())
+def test_a_division_does_not_depend_on_the_order(groups, random):
+    samples = samples_of(groups)
+    expected = [{s.name for s in part} for part in divide_by_group(samples)]
+    random.shuffle(samples)
+    assert [{s.name for s in part} for part in divide_by_group(samples)] == expected
+
+
+@given(groups_of_one_kind)
+def test_a_division_shares_every_kind_to_within_one_group(groups):
+    first, second = (Counter(s.kind for s in part) for part in divide_by_group(samples_of(groups)))
+    for kind in ("good", "pit", "crack"):
+        largest = max((size for name, size in groups if name == kind), default=0)
+        assert abs(first[kind] - second[kind]) <= largest
+
+
+def test_kinds_of_one_group_each_are_spread_over_both_parts():
+    samples = samples_of([(kind, 3) for kind in ("pit", "crack", "break", "fray", "good")])
+    assert sorted(len(part) for part in divide_by_group(samples)) == [6, 9]
+
+
+def test_a_group_with_one_defect_is_shared_out_by_its_defect():
+    samples = [
+        sample(f"{part} {number}", kind if number == 0 else "good", part)
+        for part, kind, size in (
+            ("a", "pit", 10),
+            ("b", "pit", 3),
+            ("c", "crack", 4),
+            ("d", "crack", 3),
+        )
+        for number in range(size)
+    ]
+    for part in divide_by_group(samples):
+        assert sorted(s.kind for s in part if s.defective) == ["crack", "pit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "splits"),
+    [
+        ("magnetic_tile", {True: 388, False: 952}, {"train": 804, "val": 199, "test": 337}),
+        ("neu_seg3", {True: 900}, {"train": 540, "val": 135, "test": 225}),
+        ("deepcrack256", {True: 537}, {"train": 322, "val": 81, "test": 134}),
+    ],
+)
+def test_real_sets_are_read_as_they_are_described(name, labels, splits):
+    if not (REAL_SETS / name).is_dir():
+        pytest.skip(f"needs the real images in {REAL_SETS / name}")
+    samples = read_dataset(REAL_SETS / name).samples
+    assert Counter(s.defective for s in samples) == labels
+    assert Counter(s.split for s in samples) == splits
+    assert len({(s.group, s.split) for s in samples}) == len({s.group for s in samples})
+    by_hash = sorted(samples, key=lambda s: hashlib.sha256(s.name.encode()).digest())
+    assert all((defect_area_px(s) > 0) == s.defective for s in by_hash[:40])

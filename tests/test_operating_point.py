@@ -1,0 +1,90 @@
+"""The gate's threshold and the mask's limits against every other choice."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from runtime.inspection import open_tiles
+from train.operating_point import best_recall_threshold, mask_limit_candidates
+
+coarse = st.integers(0, 8).map(lambda eighths: eighths / 8)
+scores = coarse | st.floats(0, 1, width=32)
+goods = st.lists(scores, min_size=1, max_size=30)
+defectives = st.lists(scores, min_size=1, max_size=12)
+budgets = st.sampled_from([0.0, 0.05, 0.1, 0.3])
+
+
+def chosen(good, defective, budget=0.05):
+    labels = [False] * len(good) + [True] * len(defective)
+    return best_recall_threshold([*good, *defective], labels, budget)
+
+
+def best_recall(good, defective, budget):
+    """The most defects caught by any threshold within the budget, one after the other."""
+    return max(
+        sum(score >= threshold for score in defective)
+        for threshold in (*defective, 2.0)
+        if sum(score >= threshold for score in good) <= budget * len(good)
+    )
+
+
+@given(goods, defectives, budgets)
+def test_no_threshold_within_the_budget_catches_more(good, defective, budget):
+    threshold = chosen(good, defective, budget)
+    assert sum(score >= threshold for score in good) <= budget * len(good)
+    caught = sum(score >= threshold for score in defective)
+    assert caught == best_recall(good, defective, budget)
+
+
+@given(goods, defectives)
+def test_the_order_of_the_samples_does_not_matter(good, defective):
+    assert chosen(good[::-1], defective[::-1]) == chosen(good, defective)
+
+
+@given(goods, defectives, budgets)
+def test_no_good_sample_is_rejected_that_scores_below_every_defect_caught(good, defective, budget):
+    threshold = chosen(good, defective, budget)
+    caught = [score for score in defective if score >= threshold]
+    assume(caught)
+    assert not [score for score in good if threshold <= score < min(caught)]
+
+
+def test_the_threshold_lies_midway_in_log_odds():
+    assert chosen([0.1, 0.2], [0.8, 0.9], 0) == pytest.approx(0.5)
+    odds = (0.01 / 0.99 * 0.5 / 0.5) ** 0.5
+    assert chosen([0.01], [0.5], 0) == pytest.approx(odds / (1 + odds))
+
+
+@pytest.mark.parametrize(("good", "defective"), [(0.0, 1.0), (0.0, 1e-9), (1 - 1e-9, 1.0)])
+def test_scores_at_the_ends_of_the_range_are_told_apart(good, defective):
+    assert good < chosen([good], [defective]) <= defective
+
+
+def test_a_good_sample_that_scores_as_a_defective_one_is_within_the_budget_or_not():
+    good, defective = [0.5] + [0.1] * 19, [0.5, 0.05]
+    assert 0.1 < chosen(good, defective, 0.05) <= 0.5
+    assert chosen(good, defective, 0.0) > 0.5
+
+
+@given(scores, st.integers(1, 30), st.integers(1, 9))
+def test_equal_scores_leave_the_gate_shut(score, n_good, n_defective):
+    assert chosen([score] * n_good, [score] * n_defective) > score
+
+
+def test_no_tile_opens_below_the_threshold_however_near():
+    score = np.float32(0.3)
+    shut = chosen([float(score)], [float(score)])
+    assert open_tiles(np.array([[score]]), shut) == []
+    assert open_tiles(np.array([[0.1, 0.2], [0.7, 0.1], [0.2, score]]), float(score)) == [1, 2]
+
+
+@pytest.mark.parametrize("smallest", [0, 1, 37.5])
+def test_no_minimum_area_exceeds_half_of_the_smallest_defect(smallest):
+    candidates = mask_limit_candidates(smallest)
+    assert max(area for _, area in candidates) == smallest / 2
+    assert all(0 < threshold < 1 and area >= 0 for threshold, area in candidates)
+
+
+def test_the_plainest_limits_come_first_and_so_win_a_tie():
+    assert mask_limit_candidates(8)[0] == (0.5, 0)
