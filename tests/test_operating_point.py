@@ -50,9 +50,9 @@ def test_no_good_sample_is_rejected_that_scores_below_every_defect_caught(good, 
     assert not [score for score in good if threshold <= score < min(caught)]
 
 
-def test_the_threshold_lies_midway_in_log_odds():
-    assert chosen([0.1, 0.2], [0.8, 0.9], 0) == pytest.approx(0.5)
-    odds = (0.01 / 0.99 * 0.5 / 0.5) ** 0.5
+def test_the_threshold_lies_nearer_to_the_good_since_a_miss_costs_more():
+    assert chosen([0.1, 0.2], [0.8, 0.9], 0) == pytest.approx(1 / 3)
+    odds = (0.01 / 0.99) ** 0.75
     assert chosen([0.01], [0.5], 0) == pytest.approx(odds / (1 + odds))
 
 

@@ -34,7 +34,8 @@ def synthesize(
     from train.synthesize import synthesize as run_synthesis
 
     settings = SynthesisSettings(samples=samples, frames=strip, size=parse_size(size), seed=seed)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("drawing")
         run_synthesis(
             out, settings, lambda done, of: progress.update(task, completed=done, total=of)
