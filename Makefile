@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test lint camera clean
+.PHONY: demo test lint clean
 
 .venv/ready: pyproject.toml $(wildcard runtime/native/*.c runtime/native/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""The `defectgate` command: one verb a stage, each also reachable as `python -m <stage>`."""
+"""The `defectgate` command and its verbs; `python -m <stage>` runs the one named after a stage."""
 
 import typer
 

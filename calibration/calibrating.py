@@ -1,10 +1,10 @@
 """Calibration, from a dataset and a float network to a defect-rich set and activation ranges."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -95,10 +95,12 @@ def calibrate_bundle(bundle: Path, data: Path, out: Path, settings: CalibrationS
     dataset, inspector = read_dataset(data), inspector_of_bundle(opened)
     spec = opened.manifest.input
     calibration = calibrate(dataset, bundle / "model.onnx", inspector, spec, settings)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    beside.mkdir(parents=True)
-    write_calibration(beside, calibration, dataset)
-    beside.rename(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        written = Path(beside) / "calibration"
+        written.mkdir()
+        write_calibration(written, calibration, dataset)
+        written.rename(out)
 
 
 def write_calibration(out: Path, calibration: Calibration, dataset: Dataset) -> None:

@@ -37,7 +37,7 @@ def activation_ranges(
         for image in images:
             calibrator.collect_data(_OneImage(image))
         tensors = calibrator.compute_data()
-    return {name: _bounds(data.range_value) for name, data in tensors.items()}
+    return {name: _bounds(data.range_value) for name, data in sorted(tensors.items())}
 
 
 class _OneImage:

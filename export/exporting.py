@@ -39,7 +39,7 @@ from train.dataset import (
     read_dataset,
     require_both_labels,
 )
-from train.evaluation import choose_limits, outcome, predictions
+from train.evaluation import choose_limits, outcome, predictions, sample_scores
 from train.metrics import summary
 from train.operating_point import MAX_FALSE_REJECTS
 
@@ -136,9 +136,12 @@ def _judge(rendering: Path, settings: ExportSettings, source: Source) -> Judged:
     inspector = _inspector(rendering, source.record, Limits())
     limits = choose_limits(inspector, source.choosing, source.deciding, spec)
     defective = [sample for sample in source.deciding if sample.defective]
-    scores = [prediction.score for prediction in predictions(inspector, defective, spec)]
+    scores = sample_scores(inspector, defective, spec)
     units = worst_by_group(scores, [sample.group for sample in defective])
     promise = promised_threshold(units, settings.max_miss_rate, settings.confidence)
+    if promise and source.dataset.digest != source.record.data_digest:
+        console.print("no promise: the data are not those of the training, and may overlap it")
+        promise = None
     if promise:
         limits = replace(limits, threshold=promise[0])
     inspector = _inspector(rendering, source.record, limits)
@@ -221,11 +224,10 @@ def _manifest(
         preprocess_digest=preprocess_digest(),
         metrics=metrics,
         provenance=Provenance(
-            data=str(source.dataset.root.resolve()),
             data_digest=source.dataset.digest,
             calibration_digest=calibration.images.digest if calibration else "",
             model_sha256=record.weights_sha256,
-            settings=record.settings,
+            settings={k: v for k, v in record.settings.items() if k not in {"data", "out"}},
             versions={
                 name: version(name) for name in ("defectgate", "onnx", "onnxruntime", "torch")
             },

@@ -50,6 +50,7 @@ def float_onnx(network: JointNetwork, spec: InputSpec) -> ModelProto:
             dynamo=False,
         )
     model = onnx.load_from_string(written.getvalue())
+    _own_constants(model)
     model = _fold_padding(onnx.shape_inference.infer_shapes(model))
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -65,6 +66,17 @@ class _Whole(nn.Module):
         mask = torch.sigmoid(self.network.decoder(skips))
         score = torch.sigmoid(self.network.classify(skips, None))
         return score, (mask * 255 + 0.5).to(torch.uint8), *skips
+
+
+def _own_constants(model: ModelProto) -> None:
+    """Give each reader of a shared initialiser its own: equal ones stand behind an Identity."""
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [n for n in model.graph.node if n.op_type == "Identity"]:
+        if node.input[0] in values:
+            own = model.graph.initializer.add()
+            own.CopyFrom(values[node.input[0]])
+            own.name = node.output[0]
+            model.graph.node.remove(node)
 
 
 def _fold_padding(model: ModelProto) -> ModelProto:

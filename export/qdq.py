@@ -63,7 +63,8 @@ def _scales(model: ModelProto, ranges: Ranges) -> dict[str, float]:
 
     for node in model.graph.node:
         if node.op_type in SHARED_SCALE:
-            tied = [name for name in (*node.input, *node.output) if name in leader]
+            read = node.input if node.op_type == "Concat" else node.input[:1]
+            tied = [name for name in (*read, *node.output) if name in leader]
             for name in tied[1:]:
                 leader[find(name)] = find(tied[0])
     largest: dict[str, float] = {}
@@ -75,11 +76,13 @@ def _scales(model: ModelProto, ranges: Ranges) -> dict[str, float]:
 
 def _quantized_inputs(node: NodeProto, graph: onnx.GraphProto) -> list[int]:
     """Which inputs of `node` are read in INT8."""
-    if node.op_type in {"Conv", "Resize", "MaxPool"}:
+    if node.op_type in {"Conv", "Resize"}:
         return [0]
-    if node.op_type == "Concat" and node.output[0].startswith("/decoder"):
+    if node.op_type == "MaxPool" and node.name.startswith("/encoder"):
+        return [0]
+    if node.op_type == "Concat" and node.name.startswith("/decoder"):
         return list(range(len(node.input)))
-    if node.op_type == "Add":
+    if node.op_type == "Add" and node.name.startswith("/encoder"):
         return [_identity_branch(node, graph)]
     return []
 

@@ -1,5 +1,7 @@
 """A V4L2 camera through OpenCV: a thread grabs, the newest frame wins, the others are counted."""
 
+import fcntl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 STALL_S = 10.0
 
+# linux/videodev2.h: struct v4l2_format holds a type, and from byte 8 on width and height.
+VIDIOC_G_FMT = 0xC0D05604
+V4L2_FORMAT_BYTES = 208
+V4L2_BUF_TYPE_VIDEO_CAPTURE = 1
+
 
 class Camera:
     """Frames of the camera at `path`, from the first one that is asked for.
@@ -30,7 +37,7 @@ class Camera:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2, _configured_size(path))
         if not self._capture.isOpened():
             raise SourceError(
                 f"--camera {path}: cannot be opened as a V4L2 camera; check with v4l2-ctl "
@@ -81,19 +88,33 @@ class Camera:
         return newest
 
     def _grab(self) -> None:
-        while not self._closing.is_set():
-            came, pixels = self._capture.read()
-            t_capture_ns = time.monotonic_ns()
-            with self._news:
-                if came:
-                    frame = np.asarray(pixels, np.uint8)
-                    self._newest = (frame, self._grabbed, t_capture_ns)
+        try:
+            while not self._closing.is_set():
+                came, pixels = self._capture.read()
+                if not came:
+                    return
+                frame = (np.asarray(pixels, np.uint8), self._grabbed, time.monotonic_ns())
+                with self._news:
+                    self._newest = frame
                     self._grabbed += 1
-                else:
-                    self._ended = True
+                    self._news.notify()
+        finally:
+            with self._news:
+                self._ended = True
                 self._news.notify()
-            if not came:
-                return
+
+
+def _configured_size(path: Path) -> list[int]:
+    """The frame size that the driver is set to, as OpenCV takes it; else it would set 640x480."""
+    found = bytearray(V4L2_FORMAT_BYTES)
+    struct.pack_into("I", found, 0, V4L2_BUF_TYPE_VIDEO_CAPTURE)
+    try:
+        with path.open("rb", buffering=0) as device:
+            fcntl.ioctl(device, VIDIOC_G_FMT, found)
+    except OSError:  # no camera, or one of another kind: opening it will tell
+        return []
+    width, height = struct.unpack_from("II", found, 8)
+    return [cv2.CAP_PROP_FRAME_WIDTH, width, cv2.CAP_PROP_FRAME_HEIGHT, height]
 
 
 def _raw_format(capture: cv2.VideoCapture) -> PixelFormat:

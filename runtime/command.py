@@ -21,6 +21,12 @@ def run(app: typer.Typer) -> None:
     except DefectgateError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_status)
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"{error.name}: this package is not installed; on a workstation install "
+            'defectgate[export], as in pip install ".[export]"\n'
+        )
+        sys.exit(1)
     except OSError as error:  # a full disk, a folder that may not be written
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)

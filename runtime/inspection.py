@@ -143,11 +143,15 @@ def foreground(
 ) -> npt.NDArray[np.bool_]:
     """Where the frame is defective, (H, W): what remains after mask threshold and minimum area."""
     found = np.zeros(frame_size[::-1], np.bool_)
+    level = 255 * limits.mask_threshold
     for mask in canvas.masks:
         kept = np.zeros_like(mask)
         if defects(mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kept=kept):
-            enlarged = cv2.resize((mask * kept).astype(np.float32), frame_size)
-            found |= enlarged >= 255 * limits.mask_threshold
+            # Smooth borders, without the blobs that were too small; and all that is a defect,
+            # since interpolation alone would thin out what is one pixel wide.
+            without = np.where((mask >= level) & (kept == 0), 0, mask).astype(np.float32)
+            found |= cv2.resize(without, frame_size) >= level
+            found |= cv2.resize(kept, frame_size, interpolation=cv2.INTER_NEAREST) > 0
     return found
 
 

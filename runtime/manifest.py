@@ -20,22 +20,23 @@ Metrics = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Guarantee:
-    """With `confidence`, no more than `max_miss_rate` of defective samples score below threshold.
+    """With `confidence`, no more than `max_miss_rate` of defective objects are missed.
 
-    Proven on `n_defective` samples that chose nothing, `n_missed` of which were missed.
+    An object is missed where one of its defective samples scores below the threshold. Proven on
+    `n_objects` that chose nothing, `n_missed` of which were missed, with one `rendering`.
     """
 
     max_miss_rate: float
     confidence: float
-    n_defective: int
+    n_objects: int
     n_missed: int
+    rendering: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Provenance:
     """Where a bundle comes from."""
 
-    data: str
     data_digest: str
     calibration_digest: str
     model_sha256: str
@@ -82,6 +83,9 @@ def open_bundle(root: Path) -> Bundle:
             f"{path}: preprocess_digest is {manifest.preprocess_digest[:12]}, this defectgate "
             f"has {preprocess_digest()[:12]}: the networks would see other pixels; {MEND}"
         )
+    for name in ("cpu/gate.onnx", "cpu/mask.onnx"):
+        if name not in manifest.files:
+            raise ManifestError(f"{path}: files does not list {name}; {MEND}")
     for name, expected in manifest.files.items():
         found = _sha256(root / name)
         if found != expected:

@@ -1,5 +1,6 @@
-"""Files that cross a stage: JSON with a schema version, checked field by field when read."""
+"""Files that cross a stage: JSON with a schema version and a seal, checked when read."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ import msgspec
 
 from runtime.errors import DefectgateError
 
+SEAL = "sha256"
 Record = TypeVar("Record")
 
 
@@ -17,27 +19,41 @@ def read_record(
     """The `record` in the JSON file `path`; unknown fields are passed over.
 
     Raises:
-        error: missing, no JSON, of another schema version, or a wrong field, which it names.
+        error: missing, no JSON, of another schema version, a wrong field, which it names, or
+            changed since it was written.
     """
     try:
         text = path.read_bytes()
-        found = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
-        if found != schema:
-            raise error(f"{path}: schema is {found!r}, expected {schema}; {mend}")
-        return msgspec.json.decode(text, type=record)
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+        if fields.get("schema") != schema:
+            raise error(f"{path}: schema is {fields.get('schema')!r}, expected {schema}; {mend}")
+        found = msgspec.json.decode(text, type=record)
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault.strerror}); {mend}") from fault
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise error(f"{path}: {fault}; {mend}") from fault
+    if fields.pop(SEAL, None) != _seal(fields):
+        raise error(f"{path}: was changed since it was written; {mend}")
+    return found
 
 
 def write_record(path: Path, record: object) -> None:
-    """Write `record`, a dataclass, as indented JSON: beside, then renamed."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    """Write `record`, a dataclass, as indented JSON with a seal: beside, then renamed."""
+    fields = msgspec.json.decode(msgspec.json.encode(record), type=dict[str, Any])
+    sealed = msgspec.json.encode({**fields, SEAL: _seal(fields)})
+    write_atomically(path, msgspec.json.format(sealed, indent=2) + b"\n")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, then rename: the file is whole or as it was."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _seal(fields: dict[str, Any]) -> str:
+    """The sha256 of the fields: against a slip of the hand or of a disk, not against forgery."""
+    return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()

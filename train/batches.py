@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from runtime.errors import DataError
 from runtime.images import read_image
 from runtime.preprocess import PixelFormat, Tile, preprocess
 from runtime.spec import InputSpec
@@ -43,11 +42,6 @@ class TrainingTiles(Dataset[tuple[Tensor, Tensor, Tensor]]):
         sample, spec = self._samples[index], self._spec
         frame = read_image(sample.image, spec.channels)
         truth = read_mask(sample, (frame.shape[0], frame.shape[1]))
-        if sample.defective and not truth.any():
-            raise DataError(
-                f"{sample.image}: is labelled defective, but its mask is empty or absent; "
-                "draw the defect, or label it 0"
-            )
         tile = _training_tile(truth, spec)
         image = np.empty((spec.height, spec.width, spec.channels), np.uint8)
         coverage = np.empty((spec.height // 2, spec.width // 2, 1), np.uint8)

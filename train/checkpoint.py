@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -11,6 +12,7 @@ from runtime.errors import ModelError
 from runtime.preprocess import preprocess_digest
 from runtime.record import read_record, write_atomically, write_record
 from runtime.spec import InputSpec, Limits
+from train.encoder import DEFAULT_ENCODER
 from train.network import JointNetwork, NetworkConfig
 
 SCHEMA = 1
@@ -40,15 +42,24 @@ def new_network(config: NetworkConfig, *, pretrained: bool) -> JointNetwork:
     """The network that `config` describes.
 
     Raises:
-        ModelError: the encoder is unknown.
+        ModelError: the encoder is unknown, or gives features of other sizes.
     """
-    return JointNetwork(
+    network = JointNetwork(
         config.encoder,
         config.channels,
         config.classes,
         classifier=config.classifier,
         pretrained=pretrained,
     )
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 64, 64, config.channels))
+    except RuntimeError as error:
+        raise ModelError(
+            f"--encoder {config.encoder}: its features do not fit a decoder that doubles its size "
+            f"at each step; use one such as {DEFAULT_ENCODER} or resnet18"
+        ) from error
+    return network
 
 
 def save_model(out: Path, network: JointNetwork, record: ModelRecord) -> ModelRecord:

@@ -115,6 +115,20 @@ def read_mask(sample: Sample, shape: tuple[int, int]) -> Image:
     return truth
 
 
+def check_sample(sample: Sample) -> None:
+    """Refuse a sample that cannot be learned from.
+
+    Raises:
+        DataError: an unreadable image or mask, one of another size, or a defect that is not drawn.
+    """
+    image = read_image(sample.image, channels=1)
+    if sample.defective and not read_mask(sample, (image.shape[0], image.shape[1])).any():
+        raise DataError(
+            f"{sample.image}: is labelled defective, but its mask is empty or absent; "
+            "draw the defect, or label it 0"
+        )
+
+
 def defect_area_px(sample: Sample) -> int:
     """How many pixels of `sample` are defective.
 
@@ -224,18 +238,35 @@ def _read_folder_pair(root: Path) -> tuple[Sample, ...]:
         )
     if not samples:
         raise DataError(f"{root / 'images'}: holds no image; put the samples there")
-    return tuple(samples) if all(s.split for s in samples) else _split_by_name(samples)
+    _refuse_orphans(masks, {sample.mask for sample in samples})
+    without = [sample.name for sample in samples if not sample.split]
+    if without and len(without) < len(samples):
+        raise DataError(
+            f"{root / without[0]}: lies in none of the folders {SPLITS}, others do; move it there"
+        )
+    return _split_by_name(samples) if without else tuple(samples)
+
+
+def _refuse_orphans(masks: dict[Path, Path], paired: set[Path | None]) -> None:
+    orphans = sorted(mask for mask in masks.values() if mask not in paired)
+    if orphans:
+        raise DataError(
+            f"{orphans[0]}: no image has this mask's name, nor those of {len(orphans) - 1} others; "
+            "name a mask as its image, or its defect would be taught as good"
+        )
 
 
 def _split_by_name(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Three in five for train, one for val, one for test: for each label, by the name's hash."""
+    """Three in five for train, one for val, one for test, by the hash of the name alone.
+
+    So a sample stays where it is when others come.
+    """
     shares = ("train", "val", "train", "test", "train")
-    split: dict[str, str] = {}
-    for label in (False, True):
-        names = [sample.name for sample in samples if sample.defective == label]
-        ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        split |= {name: shares[rank % len(shares)] for rank, name in enumerate(ordered)}
-    return tuple(replace(sample, split=split[sample.name]) for sample in samples)
+
+    def share(name: str) -> str:
+        return shares[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(shares)]
+
+    return tuple(replace(sample, split=share(sample.name)) for sample in samples)
 
 
 def _images(folder: Path) -> list[Path]:

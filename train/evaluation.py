@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from runtime.errors import DataError, EngineError
+from runtime.frame import Frame
 from runtime.images import Image
-from runtime.inspection import Inspector, foreground, open_tiles
+from runtime.inspection import Inspector, Scored, foreground, open_tiles
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Tile, mask_canvas
@@ -49,11 +51,30 @@ def predictions(
         frame = frame_of_image(sample.image, spec.channels, seq, sample.name)
         image = np.asarray(frame.pixels)
         truth = read_mask(sample, (image.shape[0], image.shape[1]))
-        scored = inspector.score(frame)
+        scored = score_sample(inspector, sample, frame)
         masks = {
             tile: inspector.engine.mask(scored.skips, tile) for tile in range(len(scored.tiles))
         }
         yield Prediction(sample, image, truth, spec, scored.tiles, scored.scores.copy(), masks)
+
+
+def score_sample(inspector: Inspector, sample: Sample, frame: Frame) -> Scored:
+    """The frame of `sample` after the gate.
+
+    Raises:
+        DataError: the image does not fit the network's input.
+        EngineError: the device failed, or the score is not a number.
+    """
+    try:
+        scored = inspector.score(frame)
+    except ValueError as error:
+        raise DataError(f"{sample.image}: {error}") from error
+    if not np.isfinite(scored.scores).all():
+        raise EngineError(
+            f"{sample.image}: the score is not a number; the training diverged, "
+            "train again with a lower --learning-rate"
+        )
+    return scored
 
 
 def outcome(prediction: Prediction, limits: Limits) -> Outcome:
@@ -78,6 +99,18 @@ def outcome(prediction: Prediction, limits: Limits) -> Outcome:
     )
 
 
+def sample_scores(inspector: Inspector, samples: Sequence[Sample], spec: InputSpec) -> list[float]:
+    """The score of each sample, without drawing a mask.
+
+    Raises:
+        DataError, EngineError: as `score_sample`.
+    """
+    return [
+        score_sample(inspector, s, frame_of_image(s.image, spec.channels, seq, s.name)).score
+        for seq, s in enumerate(samples)
+    ]
+
+
 def choose_limits(
     inspector: Inspector, choosing: Sequence[Sample], deciding: Sequence[Sample], spec: InputSpec
 ) -> Limits:
@@ -89,7 +122,7 @@ def choose_limits(
         for limits in candidates:
             overlaps[limits].append(_overlap(prediction, limits, list(prediction.masks)))
     best = max(candidates, key=lambda limits: seg_miou(overlaps[limits]))
-    scores = [prediction.score for prediction in predictions(inspector, deciding, spec)]
+    scores = sample_scores(inspector, deciding, spec)
     labels = [sample.defective for sample in deciding]
     return replace(best, threshold=best_recall_threshold(scores, labels))
 

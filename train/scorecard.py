@@ -14,7 +14,7 @@ from runtime.errors import DataError, ModelError, QualityError
 from runtime.inspection import Inspector
 from runtime.manifest import MANIFEST, Metrics, open_bundle
 from runtime.progress import progress
-from runtime.record import write_record
+from runtime.record import write_atomically
 from runtime.spec import InputSpec
 from train.contrast import CLEARLY_VISIBLE
 from train.dataset import read_dataset
@@ -53,7 +53,7 @@ def evaluate(
     lines = _read_verdicts(verdicts) if verdicts else []
     _print(outcomes, metrics, lines)
     if out:
-        write_record(out, metrics)
+        write_atomically(out, json.dumps(metrics, indent=2).encode() + b"\n")
     if verdicts:
         _require_same(outcomes, lines, verdicts)
     return metrics
@@ -93,6 +93,8 @@ def _require_same(outcomes: Sequence[Outcome], lines: Sequence[dict[str, Any]], 
     """Samples are matched by file name, answers and scores compared bit by bit."""
     ours = {Path(o.name).name: ("NG" if o.opened else "OK", o.score) for o in outcomes}
     theirs = {line["source"]: (line["verdict"], line["score"]) for line in lines}
+    if len(ours) < len(outcomes) or len(theirs) < len(lines):
+        raise DataError(f"--verdicts {path}: two samples share a file name; give each its own")
     different = sorted(
         name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
     )

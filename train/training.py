@@ -30,7 +30,14 @@ from train.checkpoint import (
     save_model,
     settings_record,
 )
-from train.dataset import Dataset, Sample, divide_by_group, read_dataset, require_both_labels
+from train.dataset import (
+    Dataset,
+    Sample,
+    check_sample,
+    divide_by_group,
+    read_dataset,
+    require_both_labels,
+)
 from train.encoder import has_weights
 from train.evaluation import choose_limits, outcome, predictions
 from train.loss import joint_loss
@@ -74,7 +81,10 @@ def train(settings: TrainSettings) -> ModelRecord:
     )
     best = Best(settings.out)
     sampler = BalancedSampler([sample.defective for sample in data.training], settings.seed)
-    first_epoch = _resume(settings, network, optimizer, sampler, best) if settings.resume else 0
+    asked = _asked(settings) | {"data_digest": data.dataset.digest}
+    first_epoch = 0
+    if settings.resume:
+        first_epoch = _resume(settings, asked, network, optimizer, sampler, best)
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
     for epoch in range(first_epoch, settings.epochs):
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
@@ -83,7 +93,7 @@ def train(settings: TrainSettings) -> ModelRecord:
             metrics = _validate(network, data.choosing, data.spec)
             best.offer(network, metrics)
             _log(settings, epoch, loss, metrics, best)
-            facts = {"epoch": epoch + 1, "best": best.seg_miou, "asked": _asked(settings)}
+            facts = {"epoch": epoch + 1, "best": best.seg_miou, "asked": asked}
             save_state(settings.out, network, optimizer, facts)
         fabric.barrier()
     if fabric.is_global_zero:
@@ -113,13 +123,13 @@ class Best:
     def offer(self, network: JointNetwork, metrics: Metrics) -> None:
         """Keep the weights if their Seg_mIoU is the highest yet."""
         offered = float(metrics["seg_miou"] or 0.0)
-        if offered > self.seg_miou:
+        if offered >= self.seg_miou:
             self.seg_miou = offered
             weights = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
             write_atomically(self._path, save(weights))
 
     def restore(self, network: JointNetwork) -> None:
-        """Put the best weights back into `network` and forget the file."""
+        """Put the best weights back into `network`."""
         network.load_state_dict(load(self._path.read_bytes()))
 
     def forget(self) -> None:
@@ -131,8 +141,14 @@ def _read_data(settings: TrainSettings) -> Data:
     dataset = read_dataset(settings.data)
     training, validation = dataset.split("train"), dataset.split("val")
     choosing, deciding = divide_by_group(validation)
-    for part, name in ((training, "train"), (choosing, "val"), (deciding, "val, second half")):
+    for part, name in (
+        (training, "train"),
+        (choosing, "val, first half"),
+        (deciding, "val, second half"),
+    ):
         require_both_labels(part, f"{settings.data}: split {name}")
+    for sample in progress([*training, *validation], "checking masks"):
+        check_sample(sample)
     channels = max(count_channels(sample.image) for sample in training[:64])
     spec = InputSpec(settings.width, settings.height, channels, settings.fit)
     return Data(dataset, training, choosing, deciding, spec)
@@ -150,13 +166,14 @@ def _claim(settings: TrainSettings) -> None:
 
 def _resume(
     settings: TrainSettings,
+    asked: dict[str, str | int | float | bool],
     network: JointNetwork,
     optimizer: torch.optim.Optimizer,
     sampler: BalancedSampler,
     best: Best,
 ) -> int:
     facts = load_state(settings.out, network, optimizer)
-    changed = [k for k, value in _asked(settings).items() if facts["asked"].get(k) != value]
+    changed = [k for k, value in asked.items() if facts["asked"].get(k) != value]
     if changed:
         raise ModelError(
             f"{settings.out}: the stopped run had another {' and another '.join(changed)}; "
