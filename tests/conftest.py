@@ -83,3 +83,69 @@ def int8_bundle(defectgate, trained_run, tmp_path_factory):
     done = defectgate("export", "--model", trained_run, "--out", out, "--int8", "--images", "8")
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(tmp_path_factory):
+    """A bundle that needed no training: the score is the frame's brightness, the mask its image."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from runtime.manifest import Manifest, Provenance, seal_bundle
+    from runtime.preprocess import preprocess_digest
+    from runtime.spec import InputSpec, Limits
+
+    def network(nodes, inputs, outputs):
+        nodes = [helper.make_node(*node[:3], **node[3]) for node in nodes]
+        white = numpy_helper.from_array(np.float32(255), "white")
+        sides = [
+            [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in side]
+            for side in (inputs, outputs)
+        ]
+        graph = helper.make_graph(nodes, "plain", *sides, initializer=[white])
+        opset = helper.make_opsetid("", 17)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+    root = tmp_path_factory.mktemp("plain") / "bundle"
+    (root / "cpu").mkdir(parents=True)
+    skip = ("skip_1", TensorProto.FLOAT, ["N", 1, 32, 32])
+    gate = network(
+        [
+            ("Cast", ["image"], ["pixels"], {"to": TensorProto.FLOAT}),
+            ("Div", ["pixels", "white"], ["light"], {}),
+            ("Transpose", ["light"], ["plane"], {"perm": [0, 3, 1, 2]}),
+            ("AveragePool", ["plane"], ["skip_1"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+            ("GlobalAveragePool", ["plane"], ["mean"], {}),
+            ("Flatten", ["mean"], ["score"], {}),
+        ],
+        [("image", TensorProto.UINT8, ["N", 64, 64, 1])],
+        [("score", TensorProto.FLOAT, ["N", 1]), skip],
+    )
+    mask = network(
+        [
+            ("Mul", ["skip_1", "white"], ["drawn"], {}),
+            ("Cast", ["drawn"], ["mask"], {"to": TensorProto.UINT8}),
+        ],
+        [skip],
+        [("mask", TensorProto.UINT8, ["N", 1, 32, 32])],
+    )
+    onnx.save(gate, root / "cpu" / "gate.onnx")
+    onnx.save(mask, root / "cpu" / "mask.onnx")
+    manifest = Manifest(
+        schema=1,
+        precision="float",
+        input=InputSpec(64, 64, 1),
+        class_names=("defect",),
+        limits=Limits(0.5, 0.5, 0.0),
+        guarantee=None,
+        mm_per_pixel=None,
+        preprocess_digest=preprocess_digest(),
+        metrics={},
+        provenance=Provenance(
+            data_digest="", calibration_digest="", model_sha256="", settings={}, versions={}
+        ),
+        files={},
+    )
+    seal_bundle(root, manifest)
+    return root

@@ -1,6 +1,7 @@
 """Trained models as files, and runs that are stopped, resumed, refused or shared."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,10 +11,10 @@ import torch
 
 from runtime.errors import DataError, ModelError
 from runtime.preprocess import preprocess_digest
+from runtime.record import write_record
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Fit
 from train import training
-from train.batches import TrainingTiles
 from train.checkpoint import (
     RECORD,
     SCHEMA,
@@ -82,9 +83,10 @@ def settings(drawn_set, tmp_path, monkeypatch):
 
 
 def edit(run, **changes):
-    """Change fields of model.json."""
+    """Change fields of model.json, as one who writes it would: with its seal."""
     content = json.loads((run / RECORD).read_text(encoding="utf-8")) | changes
-    (run / RECORD).write_text(json.dumps(content), encoding="utf-8")
+    del content["sha256"]
+    write_record(run / RECORD, content)
 
 
 @torch.inference_mode()
@@ -139,6 +141,14 @@ def test_weights_of_another_network_are_refused(run):
 def test_a_wrong_field_of_the_record_is_named(run, changes, message):
     edit(run, **changes)
     with pytest.raises(ModelError, match=rf"model\.json: .*{message}"):
+        load_record(run)
+
+
+def test_a_changed_number_of_the_record_is_refused(run):
+    text = (run / RECORD).read_text(encoding="utf-8")
+    assert text.count('"threshold": 0.') == 1
+    (run / RECORD).write_text(text.replace('"threshold": 0.', '"threshold": 1.'), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"model\.json: was changed since it was written; train"):
         load_record(run)
 
 
@@ -252,13 +262,21 @@ def test_nothing_to_resume_is_an_error_with_the_mend(settings):
         training.train(replace(settings, resume=True))
 
 
-def test_a_defective_sample_without_a_drawn_defect_is_not_taught_as_good(settings):
-    samples = [s for s in read_dataset(settings.data).samples if s.defective][:1]
-    assert TrainingTiles(samples, InputSpec(64, 64, 1))[0][2].tolist() == [1]
-    without_mask = [replace(sample, mask=None) for sample in samples]
-    message = "png: is labelled defective, but its mask is empty or absent; draw the defect, or"
-    with pytest.raises(DataError, match=message):
-        TrainingTiles(without_mask, InputSpec(64, 64, 1))[0]
+def test_a_set_that_cannot_be_learned_from_leaves_no_run_behind(settings, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(settings.data, broken)
+    for mask in (broken / "masks/train").iterdir():
+        mask.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="is not a readable image"):
+        training.train(replace(settings, data=broken))
+    assert not settings.out.exists()
+
+
+def test_features_that_fit_no_decoder_are_refused_before_a_run_begins(settings):
+    message = "inception_v3: its features do not fit a decoder"
+    with pytest.raises(ModelError, match=message):
+        training.train(replace(settings, encoder="inception_v3"))
+    assert not settings.out.exists()
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from runtime.images import write_png
 from train.dataset import (
     COLUMNS,
     Sample,
+    check_sample,
     defect_area_px,
     divide_by_group,
     read_dataset,
@@ -199,16 +200,46 @@ def test_folders_named_after_splits_give_the_split(tmp_path):
     ]
 
 
-def test_without_them_each_label_is_split_three_to_one_to_one(folder_set):
-    samples = read_dataset(folder_set).samples
-    assert Counter((s.kind, s.split) for s in samples) == {
-        ("good", "train"): 6,
-        ("good", "val"): 2,
-        ("good", "test"): 2,
-        ("defect", "train"): 3,
-        ("defect", "val"): 1,
-        ("defect", "test"): 1,
-    }
+def test_without_them_about_three_in_five_are_for_training(tmp_path):
+    for number in range(200):
+        draw(tmp_path / f"images/{number}.png")
+    (tmp_path / "masks").mkdir()
+    counts = Counter(sample.split for sample in read_dataset(tmp_path).samples)
+    assert 100 <= counts["train"] <= 140
+    assert 25 <= counts["val"] <= 55
+    assert counts["test"] == 200 - counts["train"] - counts["val"]
+
+
+def test_a_sample_stays_in_its_split_when_others_come(folder_set):
+    before = {sample.name: sample.split for sample in read_dataset(folder_set).samples}
+    draw(folder_set / "images/another.png")
+    after = {sample.name: sample.split for sample in read_dataset(folder_set).samples}
+    assert after.items() >= before.items()
+    assert len(after) == len(before) + 1
+
+
+def test_a_mask_that_belongs_to_no_image_is_refused(folder_set):
+    draw(folder_set / "masks/mispelled.png", defective=True)
+    message = r"masks/mispelled\.png: no image has this mask's name"
+    with pytest.raises(DataError, match=message):
+        read_dataset(folder_set)
+
+
+def test_one_image_outside_the_folders_of_the_splits_is_refused(tmp_path):
+    for name in ("train/a", "val/b", "c"):
+        draw(tmp_path / f"images/{name}.png")
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(DataError, match=r"images/c\.png: lies in none of the folders"):
+        read_dataset(tmp_path)
+
+
+def test_a_defect_that_is_not_drawn_is_refused(table_set):
+    defective, good = read_dataset(table_set).samples[:2]
+    check_sample(defective)
+    check_sample(good)
+    message = "a.png: is labelled defective, but its mask is empty or absent; draw the defect, or"
+    with pytest.raises(DataError, match=message):
+        check_sample(replace(defective, mask=None))
 
 
 def test_the_split_depends_on_the_names_alone(folder_set, tmp_path_factory):

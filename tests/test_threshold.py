@@ -60,7 +60,7 @@ def test_the_promised_threshold_is_the_largest_that_can_be_proven(scores, rate, 
     threshold, guarantee = promise
     assert threshold == max(proven)
     assert guarantee.n_missed == sum(s < threshold for s in scores)
-    assert guarantee.n_defective == len(scores)
+    assert guarantee.n_objects == len(scores)
     assert (guarantee.max_miss_rate, guarantee.confidence) == (rate, confidence)
 
 

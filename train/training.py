@@ -71,10 +71,10 @@ def train(settings: TrainSettings) -> ModelRecord:
     fabric.launch()
     data = _read_data(settings)
     config = NetworkConfig(settings.encoder, data.spec.channels, 1, settings.classifier)
-    if settings.pretrained and not has_weights(settings.encoder):
-        console.print(f"{settings.encoder}: no package brings its weights; starts from nothing")
     torch.manual_seed(settings.seed)
     network = new_network(config, pretrained=settings.pretrained)
+    if settings.pretrained and not has_weights(settings.encoder):
+        console.print(f"{settings.encoder}: no package brings its weights; starts from nothing")
     _claim(settings)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay

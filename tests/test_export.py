@@ -1,0 +1,595 @@
+"""What export writes: graphs that say what the network says, in the form each engine wants."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+from scipy.stats import binom
+
+from calibration.ranges import activation_ranges
+from calibration.settings import CalibrationSettings, RangeMethod
+from export.exporting import ExportSettings, export
+from export.float_onnx import float_onnx, part_of
+from export.parity import broken_limits, require_parity
+from export.qdq import insert_qdq
+from export.split import write_split
+from runtime.errors import CalibrationError, ManifestError, ModelError, QualityError
+from runtime.loop import run_source
+from runtime.manifest import open_bundle
+from runtime.record import write_record
+from runtime.spec import InputSpec
+from train.checkpoint import load_model, load_record, new_network, save_model
+from train.dataset import divide_by_group, read_dataset
+from train.network import NetworkConfig
+from train.scorecard import evaluate
+from train.torch_engine import TorchEngine
+
+FLOAT_FILES = {
+    "manifest.json",
+    "model.onnx",
+    "cpu/gate.onnx",
+    "cpu/mask.onnx",
+    "golden/verdicts.json",
+}
+INT8_FILES = FLOAT_FILES | {
+    "calibration.json",
+    "calibration.png",
+    "scales.json",
+    "tensorrt/gate.onnx",
+    "tensorrt/mask.onnx",
+}
+SKIPS = [f"skip_{level}" for level in range(1, 6)]
+
+
+class Graph:
+    """An ONNX graph by name: constants, and which node makes or takes a tensor."""
+
+    def __init__(self, model):
+        self.nodes = list(model.graph.node)
+        self.constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+
+    def of(self, *kinds):
+        """The nodes of these kinds."""
+        return [node for node in self.nodes if node.op_type in kinds]
+
+    def takers(self, name):
+        """The nodes that read a tensor."""
+        return [node for node in self.nodes if name in node.input]
+
+    def made_by(self, name):
+        """The kind of node that makes a tensor; None for an input or a constant."""
+        return self.maker[name].op_type if name in self.maker else None
+
+    def scale(self, node):
+        """The scale of a Q or DQ."""
+        return self.constants[node.input[1]]
+
+
+@dataclass
+class Quantized:
+    """A TensorRT rendering, and what it was made from."""
+
+    model: Graph
+    gate: Graph
+    mask: Graph
+    ranges: dict
+
+    @property
+    def graphs(self):
+        """Both halves."""
+        return [self.gate, self.mask]
+
+
+@pytest.fixture(scope="module", params=["tf_efficientnet_lite0", "resnet18"])
+def quantized(request, int8_bundle, tmp_path_factory):
+    if request.param == "resnet18":
+        return quantized_resnet(tmp_path_factory.mktemp("resnet18"))
+    scales = json.loads((int8_bundle / "scales.json").read_bytes())
+    return quantized_in(int8_bundle, scales["ranges"])
+
+
+def quantized_resnet(folder):
+    """Another encoder, with max pooling and residuals behind a convolution; weights at random."""
+    torch.manual_seed(0)
+    network = new_network(NetworkConfig("resnet18"), pretrained=False)
+    model = part_of(float_onnx(network, InputSpec(64, 64, 1)), ["image"], ["score", "mask"])
+    onnx.save(model, folder / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 1), dtype=np.uint8)
+    ranges = activation_ranges(folder / "model.onnx", images, RangeMethod.MINMAX)
+    write_split(insert_qdq(model, ranges), folder / "tensorrt", "{}.int8".format)
+    return quantized_in(folder, ranges)
+
+
+def quantized_in(folder, ranges):
+    names = ("model.onnx", "tensorrt/gate.onnx", "tensorrt/mask.onnx")
+    return Quantized(*(Graph(onnx.load(folder / name)) for name in names), ranges)
+
+
+@pytest.fixture(scope="module")
+def calibrated(defectgate, float_bundle, visible_set, tmp_path_factory):
+    """What `calibrate` makes of the float bundle with the images that `export` chose."""
+    out = tmp_path_factory.mktemp("calibrated") / "calibration"
+    done = defectgate(
+        "calibrate", "--model", float_bundle, "--data", visible_set, "--out", out, "--images", 8
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def settings_of(run, out, **changes):
+    wanted = ExportSettings(
+        model=run,
+        out=out,
+        data=None,
+        int8=False,
+        calibration=None,
+        calibrate=CalibrationSettings(images=8),
+        max_miss_rate=0.01,
+        confidence=0.95,
+        mm_per_pixel=None,
+    )
+    return replace(wanted, **changes)
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def networks_of(*bundles):
+    return {path: onnx.load(path) for bundle in bundles for path in bundle.rglob("*.onnx")}
+
+
+def verdicts_of(bundle, images, out):
+    run_source(open_bundle(bundle), str(images), out, None, None)
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return {line["source"]: line for line in lines if line["type"] == "verdict"}
+
+
+def noise(channels, n=2):
+    return np.random.default_rng(3).integers(0, 256, (n, 64, 64, channels), dtype=np.uint8)
+
+
+def assert_same_as_torch(model, network, images):
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    scores, masks = session.run(["score", "mask"], {"image": images})
+    engine = TorchEngine(network)
+    expected, skips = engine.gate(images)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+    drawn = np.stack([engine.mask(skips, tile) for tile in range(len(images))])
+    assert np.abs(masks.astype(int) - drawn).max() <= 1
+    assert np.ptp(drawn) > 0
+
+
+def test_float_onnx_says_what_torch_says(trained_run, float_bundle):
+    network, record = load_model(trained_run)
+    assert_same_as_torch(onnx.load(float_bundle / "model.onnx"), network, noise(1))
+    measured = open_bundle(float_bundle).manifest.metrics["float"]
+    assert measured == pytest.approx(record.metrics, abs=0.01)
+
+
+def test_float_onnx_of_a_colour_network_says_what_torch_says():
+    torch.manual_seed(1)
+    network = new_network(NetworkConfig(channels=3), pretrained=True).eval()
+    model = float_onnx(network, InputSpec(64, 64, 3))
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]] == [64, 64, 3]
+    assert_same_as_torch(model, network, noise(3))
+
+
+def test_exporting_leaves_the_network_as_it_was(trained_run):
+    network, record = load_model(trained_run)
+    float_onnx(network, record.input)
+    again, _ = load_model(trained_run)
+    found, expected = network.state_dict(), again.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_every_network_is_opset_17(float_bundle, int8_bundle):
+    networks = networks_of(float_bundle, int8_bundle)
+    assert len(networks) == 8
+    for model in networks.values():
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+
+
+def test_the_image_is_uint8_with_a_free_batch_and_one_grey_channel(float_bundle, int8_bundle):
+    for path, model in networks_of(float_bundle, int8_bundle).items():
+        if path.name == "mask.onnx":
+            continue
+        (image,) = model.graph.input
+        assert image.name == "image"
+        assert image.type.tensor_type.elem_type == TensorProto.UINT8
+        assert dimensions(image) == ["N", 64, 64, 1]
+
+
+def test_gate_and_mask_meet_at_the_skips(float_bundle, int8_bundle):
+    kinds = {
+        float_bundle / "cpu": TensorProto.FLOAT,
+        int8_bundle / "cpu": TensorProto.UINT8,
+        int8_bundle / "tensorrt": TensorProto.INT8,
+    }
+    for folder, kind in kinds.items():
+        gate, mask = (onnx.load(folder / name).graph for name in ("gate.onnx", "mask.onnx"))
+        score, *handed = gate.output
+        assert (score.name, dimensions(score)) == ("score", ["N", 1])
+        assert score.type.tensor_type.elem_type == TensorProto.FLOAT
+        assert [tensor.name for tensor in handed] == SKIPS
+        assert {t.name: dimensions(t) for t in handed} == {
+            t.name: dimensions(t) for t in mask.input
+        }
+        assert {t.type.tensor_type.elem_type for t in (*handed, *mask.input)} == {kind}
+        (drawn,) = mask.output
+        assert (drawn.name, dimensions(drawn)[:2]) == ("mask", ["N", 1])
+        assert drawn.type.tensor_type.elem_type == TensorProto.UINT8
+
+
+def dimensions(tensor):
+    return [d.dim_param or d.dim_value for d in tensor.type.tensor_type.shape.dim]
+
+
+def test_there_is_no_padding_and_no_transposed_convolution(float_bundle, int8_bundle, quantized):
+    graphs = [Graph(model) for model in networks_of(float_bundle, int8_bundle).values()]
+    for graph in [*graphs, *quantized.graphs]:
+        assert not graph.of("Pad", "ConvTranspose")
+        assert graph.of("Conv")
+
+
+def test_the_image_is_cast_before_all_else(quantized):
+    (taker,) = quantized.gate.takers("image")
+    assert taker.op_type == "Cast"
+
+
+def test_both_halves_together_hold_every_convolution(quantized):
+    split = [len(graph.of("Conv")) for graph in quantized.graphs]
+    assert sum(split) == len(quantized.model.of("Conv"))
+    assert min(split) > 0
+
+
+def test_scales_are_positive_float_constants_and_zero_points_are_int8_zeros(quantized):
+    for graph in quantized.graphs:
+        pairs = graph.of("QuantizeLinear", "DequantizeLinear")
+        assert pairs
+        for node in pairs:
+            scale, zero = graph.scale(node), graph.constants[node.input[2]]
+            assert scale.dtype == np.float32
+            assert (scale > 0).all()
+            assert np.isfinite(scale).all()
+            assert zero.dtype == np.int8
+            assert zero.shape == scale.shape
+            assert not zero.any()
+
+
+def test_every_convolution_reads_int8_data_by_one_scale(quantized):
+    for graph in quantized.graphs:
+        for conv in graph.of("Conv"):
+            assert graph.made_by(conv.input[0]) == "DequantizeLinear"
+            assert graph.scale(graph.maker[conv.input[0]]).shape == ()
+
+
+def test_every_convolution_has_int8_weights_by_output_channel(quantized):
+    for graph in quantized.graphs:
+        for conv in graph.of("Conv"):
+            back = graph.maker[conv.input[1]]
+            pair = [graph.maker[back.input[0]], back]
+            assert [node.op_type for node in pair] == ["QuantizeLinear", "DequantizeLinear"]
+            weights = graph.constants[pair[0].input[0]]
+            for node in pair:
+                assert [(a.name, a.i) for a in node.attribute] == [("axis", 0)]
+                assert graph.scale(node).shape == weights.shape[:1]
+
+
+def test_weight_scales_reach_the_largest_weight_of_each_channel(quantized):
+    for graph in quantized.graphs:
+        for conv in graph.of("Conv"):
+            pair = graph.maker[graph.maker[conv.input[1]].input[0]]
+            weights = graph.constants[pair.input[0]]
+            largest = np.abs(weights).max(axis=(1, 2, 3))
+            expected = np.maximum(largest, 1e-8) / 127
+            np.testing.assert_allclose(graph.scale(pair), expected, rtol=1e-5)
+
+
+def test_biases_stay_float(quantized):
+    for graph in quantized.graphs:
+        biases = [conv.input[2] for conv in graph.of("Conv") if len(conv.input) > 2]
+        assert biases
+        assert all(graph.constants[name].dtype == np.float32 for name in biases)
+
+
+def test_both_ends_of_a_pair_agree(quantized):
+    for graph in quantized.graphs:
+        for back in graph.of("DequantizeLinear"):
+            if back.input[0] in graph.maker:
+                quantize = graph.maker[back.input[0]]
+                assert quantize.op_type == "QuantizeLinear"
+                assert np.array_equal(graph.scale(quantize), graph.scale(back))
+
+
+def test_gate_and_mask_agree_on_the_scale_of_a_skip(quantized):
+    for skip in SKIPS:
+        handed = quantized.gate.scale(quantized.gate.maker[skip])
+        takers = quantized.mask.takers(skip)
+        assert takers
+        assert {float(quantized.mask.scale(taker)) for taker in takers} == {float(handed)}
+
+
+def test_no_activation_is_clipped_below_its_range(quantized):
+    largest = {name: max(abs(low), abs(high)) for name, (low, high) in quantized.ranges.items()}
+    reached = np.array([1e-6, *largest.values()])  # 1e-6 where nothing was ever seen
+    for graph in quantized.graphs:
+        for node in graph.of("QuantizeLinear"):
+            if node.input[0] in graph.constants:
+                continue
+            amax = 127 * float(graph.scale(node))
+            assert amax >= 0.999999 * largest[node.input[0].removesuffix(".float")]
+            assert np.isclose(reached, amax, rtol=1e-5).any()
+
+
+def test_what_moves_bytes_reads_and_writes_one_scale(quantized):
+    for graph in quantized.graphs:
+        movers = [
+            node
+            for node in graph.of("Resize", "MaxPool", "Concat")
+            if not node.name.startswith("/classifier")
+        ]
+        for node in movers:
+            data = node.input if node.op_type == "Concat" else node.input[:1]
+            assert {graph.made_by(name) for name in data} == {"DequantizeLinear"}
+            (quantize,) = [t for t in graph.takers(node.output[0]) if t.op_type == "QuantizeLinear"]
+            read = {float(graph.scale(graph.maker[name])) for name in data}
+            assert read == {float(graph.scale(quantize))}
+    assert len(quantized.mask.of("Concat")) == len(quantized.mask.of("Resize")) == 4
+
+
+def test_resize_repeats_pixels(quantized):
+    for node in quantized.mask.of("Resize"):
+        modes = {a.name: a.s for a in node.attribute if a.type == onnx.AttributeProto.STRING}
+        assert modes["mode"] == b"nearest"
+
+
+def test_a_residual_sum_reads_one_branch_in_int8_and_one_from_its_convolution(quantized):
+    sums = [node for node in quantized.gate.of("Add") if node.name.startswith("/encoder")]
+    assert sums
+    for node in sums:
+        makers = sorted(quantized.gate.made_by(name) for name in node.input)
+        assert makers == ["Conv", "DequantizeLinear"]
+
+
+def test_score_and_mask_are_not_quantised(quantized):
+    for graph, result in ((quantized.gate, "score"), (quantized.mask, "mask")):
+        tail = [graph.maker[result]]
+        while tail[-1].op_type not in {"Conv", "Concat"}:
+            tail.append(graph.maker[tail[-1].input[0]])
+        kinds = [node.op_type for node in tail]
+        assert "Sigmoid" in kinds
+        assert kinds[-1] == {"score": "Concat", "mask": "Conv"}[result]
+        assert not {"QuantizeLinear", "DequantizeLinear"} & set(kinds)
+    for pool in quantized.gate.of("GlobalMaxPool", "GlobalAveragePool"):
+        assert quantized.gate.made_by(pool.input[0]) == "Relu"
+
+
+def test_a_float_bundle_holds_no_int8(float_bundle):
+    found = files_of(float_bundle).keys()
+    assert {name for name in found if not name.endswith(".png")} == FLOAT_FILES
+    assert not any(
+        Graph(model).of("QuantizeLinear", "DequantizeLinear")
+        for model in networks_of(float_bundle).values()
+    )
+
+
+def test_an_int8_bundle_holds_every_rendering(int8_bundle):
+    found = files_of(int8_bundle).keys()
+    pictures = {name for name in found if name.startswith("golden/") and name.endswith(".png")}
+    assert found - pictures == INT8_FILES
+    assert pictures
+
+
+def test_the_same_model_gives_the_same_float_network(float_bundle, int8_bundle):
+    assert files_of(float_bundle)["model.onnx"] == files_of(int8_bundle)["model.onnx"]
+
+
+def test_the_manifest_says_where_the_bundle_comes_from(trained_run, float_bundle, int8_bundle):
+    record = load_record(trained_run)
+    for bundle in (float_bundle, int8_bundle):
+        manifest = open_bundle(bundle).manifest
+        weights = (trained_run / "model.safetensors").read_bytes()
+        assert manifest.provenance.model_sha256 == hashlib.sha256(weights).hexdigest()
+        assert manifest.provenance.data_digest == record.data_digest
+        expected = {k: v for k, v in record.settings.items() if k not in {"data", "out"}}
+        assert manifest.provenance.settings == expected  # no paths of this machine
+        assert manifest.input == record.input
+    assert open_bundle(float_bundle).manifest.mm_per_pixel == 0.05
+    assert open_bundle(int8_bundle).manifest.mm_per_pixel is None
+
+
+@pytest.mark.parametrize("name", ["float_bundle", "int8_bundle"])
+def test_the_manifest_has_the_numbers_that_evaluate_finds(request, visible_set, name):
+    bundle = request.getfixturevalue(name)
+    manifest = open_bundle(bundle).manifest
+    found = evaluate(bundle, visible_set, "val", None, None)
+    assert manifest.metrics[manifest.precision] == pytest.approx(found)
+    assert set(manifest.metrics) == {"float", manifest.precision}
+
+
+@pytest.mark.parametrize("name", ["float_bundle", "int8_bundle"])
+def test_golden_images_get_their_verdicts_again(request, tmp_path, name):
+    golden = request.getfixturevalue(name) / "golden"
+    expected = json.loads((golden / "verdicts.json").read_bytes())["images"]
+    found = verdicts_of(golden.parent, golden, tmp_path / "lines")
+    assert {image["verdict"] for image in expected} == {"NG", "OK"}
+    assert {i["file"]: (i["verdict"], i["score"]) for i in expected} == {
+        source: (line["verdict"], line["score"]) for source, line in found.items()
+    }
+
+
+def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visible_set, tmp_path):
+    wanted = settings_of(trained_run, tmp_path / "bundle", max_miss_rate=0.5, confidence=0.8)
+    manifest = export(wanted)
+    promise, threshold = manifest.guarantee, manifest.limits.threshold
+    found = verdicts_of(wanted.out, visible_set / "images" / "val", tmp_path / "lines")
+    _, deciding = divide_by_group(read_dataset(visible_set).split("val"))
+    worst = {}
+    for sample in deciding:
+        if sample.defective:
+            score = found[sample.image.name]["score"]
+            worst[sample.group] = min(score, worst.get(sample.group, 1.0))
+    scores = np.array(sorted(worst.values()))
+    assert (promise.max_miss_rate, promise.confidence) == (0.5, 0.8)
+    assert promise.n_objects == len(scores)
+    assert promise.n_missed == np.sum(scores < threshold)
+    assert binom.cdf(promise.n_missed, len(scores), 0.5) <= 0.2
+    higher = scores[scores > threshold]
+    if higher.size:
+        assert binom.cdf(np.sum(scores < higher[0]), len(scores), 0.5) > 0.2
+    assert open_bundle(wanted.out).manifest == replace(
+        manifest, files=open_bundle(wanted.out).manifest.files
+    )
+
+
+def test_calibrating_apart_gives_the_same_bundle(
+    defectgate, trained_run, int8_bundle, calibrated, tmp_path
+):
+    done = defectgate(
+        *("export", "--model", trained_run, "--out", tmp_path / "bundle", "--int8"),
+        *("--calibration", calibrated),
+    )
+    assert done.returncode == 0, done.stderr
+    found, expected = files_of(tmp_path / "bundle"), files_of(int8_bundle)
+    assert found == expected
+    for name in ("scales.json", "calibration.json", "calibration.png"):
+        assert (calibrated / name).read_bytes() == expected[name]
+
+
+def spoiled(calibrated, folder, name, change):
+    shutil.copytree(calibrated, folder)
+    content = json.loads((folder / name).read_bytes())
+    del content["sha256"]
+    change(content)
+    write_record(folder / name, content)
+    return folder
+
+
+def assert_refused(error, said, wanted):
+    """`export` raises `error` and leaves nothing in the folder of its bundle."""
+    before = sorted(wanted.out.parent.iterdir()) if wanted.out.parent.exists() else []
+    with pytest.raises(error) as caught:
+        export(wanted)
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
+    after = sorted(wanted.out.parent.iterdir()) if wanted.out.parent.exists() else []
+    assert after == before
+    return caught.value
+
+
+def test_int8_that_lost_too_much_is_refused_and_leaves_nothing(trained_run, calibrated, tmp_path):
+    def narrow(content):
+        ranges = content["ranges"]
+        content["ranges"] = {name: (low / 100, high / 100) for name, (low, high) in ranges.items()}
+
+    ruined = spoiled(calibrated, tmp_path / "ruined", "scales.json", narrow)
+    wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=ruined)
+    refused = assert_refused(QualityError, "cpu: INT8 lost too much on validation: ", wanted)
+    assert refused.exit_status == 3
+    assert "no bundle written: calibrate with more --images" in str(refused)
+
+
+def test_a_calibration_of_another_model_is_refused(trained_run, calibrated, tmp_path):
+    other = spoiled(
+        calibrated, tmp_path / "other", "scales.json", lambda c: c.update(model_sha256="f" * 64)
+    )
+    wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=other)
+    assert_refused(CalibrationError, "scales.json: model_sha256 is ffffffffffff", wanted)
+
+
+def test_a_calibration_of_other_data_is_refused(trained_run, calibrated, tmp_path):
+    other = spoiled(
+        calibrated, tmp_path / "other", "calibration.json", lambda c: c.update(data_digest="0" * 64)
+    )
+    wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=other)
+    assert_refused(CalibrationError, "calibration.json: data_digest is 000000000000", wanted)
+
+
+def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("export.exporting.write_golden", full)
+    assert_refused(OSError, "No space left", settings_of(trained_run, tmp_path / "out" / "bundle"))
+
+
+def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "mine").write_text("precious", encoding="utf-8")
+    wanted = settings_of(trained_run, tmp_path / "bundle")
+    assert_refused(ManifestError, f"--out {wanted.out}: exists; choose another", wanted)
+    assert files_of(tmp_path / "bundle") == {"mine": b"precious"}
+
+
+def test_what_is_no_training_run_is_refused(int8_bundle, tmp_path):
+    for run in (tmp_path / "nowhere", int8_bundle):
+        wanted = settings_of(run, tmp_path / "out" / "bundle")
+        assert_refused(ModelError, f"{run / 'model.json'}: cannot be read", wanted)
+
+
+def test_changed_weights_are_refused(trained_run, tmp_path):
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    weights = bytearray((run / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run / "model.safetensors").write_bytes(weights)
+    wanted = settings_of(run, tmp_path / "out" / "bundle")
+    assert_refused(ModelError, "model.safetensors: sha256 is ", wanted)
+
+
+def test_a_model_without_classifier_has_no_gate_to_export(trained_run, tmp_path):
+    record = load_record(trained_run)
+    config = replace(record.network, classifier=False)
+    (tmp_path / "run").mkdir()
+    network = new_network(config, pretrained=False)
+    save_model(tmp_path / "run", network, replace(record, network=config))
+    wanted = settings_of(tmp_path / "run", tmp_path / "out" / "bundle")
+    assert_refused(ModelError, "--no-classifier: it has no gate to export", wanted)
+
+
+PERFECT = {
+    "n_defective": 3,
+    "recall": 1.0,
+    "seg_recall": 1.0,
+    "gated_seg_recall": 1.0,
+    "seg_miou": 0.8,
+    "image_ap": 1.0,
+}
+
+
+@pytest.mark.parametrize("n", range(1, 120))
+def test_a_fall_of_a_single_sample_is_within_the_limits(n):
+    exact = {**PERFECT, "n_defective": n}
+    assert broken_limits(exact, {**exact, "gated_seg_recall": (n - 1) / n}) == []
+
+
+def test_a_fall_beyond_the_limits_is_told_by_metric():
+    exact = {**PERFECT, "n_defective": 1000}
+    int8 = {**exact, "seg_recall": 0.99, "seg_miou": 0.7911, "image_ap": 0.9969}
+    recall, precision = broken_limits(exact, int8)
+    assert recall == "seg_recall fell by 1.0 points, from 1.000 to 0.990, limit 0.5"
+    assert precision == "image_ap fell by 0.3 points, from 1.000 to 0.997, limit 0.3"
+    with pytest.raises(QualityError, match="cpu: INT8 lost too much on validation: seg_recall"):
+        require_parity(exact, int8, "cpu")
+
+
+def test_int8_may_be_better():
+    exact = {**PERFECT, "n_defective": 1000, "seg_recall": 0.5, "image_ap": 0.5}
+    assert broken_limits(exact, {**exact, "seg_recall": 1.0, "image_ap": 1.0}) == []

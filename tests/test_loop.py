@@ -1,0 +1,459 @@
+"""The loop from a source to lines of JSON: every frame gets a verdict, and the counts add up."""
+
+import json
+import math
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+import runtime.loop
+from runtime.errors import DataError, EngineError, QualityError, SourceError
+from runtime.frame import Frame
+from runtime.inspection import Inspector, foreground
+from runtime.loop import run_source
+from runtime.manifest import open_bundle
+from runtime.onnx_engine import OnnxEngine
+from runtime.preprocess import PixelFormat
+from runtime.spec import InputSpec, Limits
+from runtime.tiling import Fit, tiles
+from runtime.verdict import Answer
+from train.dataset import read_dataset
+from train.evaluation import outcome, predictions
+from train.scorecard import evaluate
+
+TILED = InputSpec(64, 64, 1, Fit.TILE)
+
+
+@pytest.fixture(scope="module")
+def images(visible_set):
+    return visible_set / "images" / "test"
+
+
+@pytest.fixture(scope="module")
+def judged(int8_bundle, images, tmp_path_factory):
+    """The lines of the test split, as a file."""
+    out = tmp_path_factory.mktemp("judged") / "verdicts.jsonl"
+    run_source(open_bundle(int8_bundle), str(images), out, None, None)
+    return out
+
+
+def lines_of(out):
+    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+
+
+def run(bundle, source, out, overlays=None, frames=None):
+    """Header, verdicts and counts of a run that ended well; the counts add up."""
+    counts = run_source(open_bundle(bundle), str(source), out, overlays, frames)
+    header, *verdicts, last = lines_of(out)
+    assert last == counts.record()
+    assert_conserved(verdicts, last)
+    return header, verdicts, last
+
+
+def assert_conserved(verdicts, counts):
+    assert counts["type"] == "counts"
+    assert {line["type"] for line in verdicts} <= {"verdict"}
+    assert counts["samples"] == len(verdicts) == counts["OK"] + counts["NG"] + counts["UNKNOWN"]
+    for answer in ("OK", "NG", "UNKNOWN"):
+        assert counts[answer] == sum(line["verdict"] == answer for line in verdicts)
+    assert counts["dropped"] == sum(line["dropped"] for line in verdicts)
+
+
+def grey(*paths):
+    return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
+
+
+def write_video(path, pictures):
+    size = pictures[0].shape[1], pictures[0].shape[0]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, size)
+    assert video.isOpened()
+    for picture in pictures:
+        video.write(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
+    video.release()
+
+
+def with_engine(monkeypatch, engine):
+    monkeypatch.setattr(runtime.loop, "OnnxEngine", engine)
+
+
+def test_a_folder_gets_one_verdict_an_image_in_sorted_order(judged, images):
+    _, *verdicts, counts = lines_of(judged)
+    assert [line["source"] for line in verdicts] == sorted(path.name for path in images.iterdir())
+    assert [line["seq"] for line in verdicts] == list(range(24))
+    assert_conserved(verdicts, counts)
+    assert counts["UNKNOWN"] == counts["dropped"] == 0
+    assert min(counts["OK"], counts["NG"]) > 0
+
+
+def test_the_verdict_is_ng_where_the_score_reaches_the_threshold(judged):
+    header, *verdicts, _ = lines_of(judged)
+    for line in verdicts:
+        assert (line["verdict"] == "NG") == (line["score"] >= header["threshold"])
+
+
+def test_the_first_line_says_what_judges(judged, int8_bundle, images):
+    header = lines_of(judged)[0]
+    bundle = open_bundle(int8_bundle)
+    assert header["type"] == "header"
+    assert header["schema"] == 1
+    assert header["bundle"] == bundle.sha256
+    assert header["engine"].startswith("onnxruntime ")
+    assert header["precision"] == "int8"
+    assert header["threshold"] == bundle.manifest.limits.threshold
+    assert header["guarantee"] is None
+    assert header["source"] == str(images)
+
+
+def test_a_verdict_tells_what_was_found_and_how_long_it_took(judged):
+    for line in lines_of(judged)[1:-1]:
+        stages = {"preprocess", "gate", "total"}
+        if line["verdict"] == "NG":
+            stages |= {"mask", "blobs"}
+        else:
+            assert line["defects"] == []
+        assert line["latency_ms"].keys() == stages
+        parts = sum(ms for name, ms in line["latency_ms"].items() if name != "total")
+        assert line["latency_ms"]["total"] == pytest.approx(parts, abs=1e-3)
+        for defect in line["defects"]:
+            x, y, width, height = defect["bbox"]
+            assert defect["class"] == "defect"
+            assert min(x, y, width - 1, height - 1) >= 0
+            assert max(x + width, y + height) <= 96
+            assert 0 < defect["area_px"] <= width * height
+            assert 0 < defect["score"] <= 1
+    assert any(line.get("defects") for line in lines_of(judged))
+
+
+def test_capture_times_never_go_back(judged):
+    times = [line["t_capture_ns"] for line in lines_of(judged)[1:-1]]
+    assert times == sorted(times)
+
+
+def test_an_unreadable_image_is_unknown_and_the_loop_goes_on(int8_bundle, images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    good = sorted(images.iterdir())[:3]
+    for name, source in zip(("0.png", "3.png", "9.png"), good, strict=True):
+        shutil.copyfile(source, folder / name)
+    (folder / "1.png").write_bytes(b"")
+    (folder / "2.jpg").write_bytes(b"no image")
+    (folder / "4.png").write_bytes(good[0].read_bytes()[:1000])
+    (folder / "5.png").mkdir()
+    (folder / "notes.txt").write_text("is no image and is passed over", encoding="utf-8")
+
+    _, verdicts, counts = run(int8_bundle, folder, tmp_path / "lines")
+
+    names = ["0.png", "1.png", "2.jpg", "3.png", "4.png", "5.png", "9.png"]
+    assert [line["source"] for line in verdicts] == names
+    unknown = {line["source"] for line in verdicts if line["verdict"] == "UNKNOWN"}
+    assert unknown == {"1.png", "2.jpg", "4.png", "5.png"}
+    assert counts["UNKNOWN"] == 4
+    for line in verdicts:
+        if line["source"] in unknown:
+            assert str(folder / line["source"]) in line["reason"]
+            assert line["score"] is None
+            assert line["defects"] == []
+        else:
+            assert "reason" not in line
+
+
+def test_every_frame_of_a_video_is_judged(int8_bundle, images, tmp_path):
+    pictures = grey(*sorted(images.iterdir())[:12])
+    write_video(tmp_path / "line.avi", pictures)
+    header, verdicts, counts = run(int8_bundle, tmp_path / "line.avi", tmp_path / "lines")
+    assert [line["source"] for line in verdicts] == [f"line.avi#{n}" for n in range(12)]
+    assert [line["seq"] for line in verdicts] == list(range(12))
+    assert counts["dropped"] == 0
+    stills = run(int8_bundle, images, tmp_path / "stills", frames=12)[1]
+    scores = [[line["score"] for line in found] for found in (verdicts, stills)]
+    assert np.corrcoef(scores)[0, 1] > 0.9  # the same pictures, but for the codec
+    assert header["source"] == str(tmp_path / "line.avi")
+
+
+@pytest.mark.parametrize(("name", "frames"), [("folder", 5), ("folder", 100), ("video", 5)])
+def test_no_more_frames_are_judged_than_asked_for(int8_bundle, images, tmp_path, name, frames):
+    source = images
+    if name == "video":
+        source = tmp_path / "line.avi"
+        write_video(source, grey(*sorted(images.iterdir())[:8]))
+    counts = run(int8_bundle, source, tmp_path / "lines", frames=frames)[2]
+    assert counts["samples"] == min(frames, 24)
+
+
+def test_a_source_that_cannot_be_opened_leaves_no_output(int8_bundle, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("is no video", encoding="utf-8")
+    out, overlays = tmp_path / "out" / "lines", tmp_path / "overlays"
+    for name, said in (
+        ("nowhere", "no such camera, video file or folder"),
+        ("empty", "holds no image"),
+        ("notes.txt", "is no video that OpenCV can read"),
+    ):
+        with pytest.raises(SourceError, match=f"{name}: {said}"):
+            run_source(open_bundle(int8_bundle), str(tmp_path / name), out, overlays, None)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "notes.txt"]
+
+
+def test_a_device_that_is_no_camera_is_said(int8_bundle, tmp_path):
+    with pytest.raises(SourceError, match="/dev/null: cannot be opened as a V4L2 camera"):
+        run_source(open_bundle(int8_bundle), "/dev/null", tmp_path / "lines", None, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_said(int8_bundle, images, tmp_path):
+    (tmp_path / "file").write_text("is no folder", encoding="utf-8")
+    for out in ("/dev/full", tmp_path / "file" / "lines"):
+        with pytest.raises(DataError, match=f"--out {out}: cannot be written"):
+            run(int8_bundle, images, type(tmp_path)(out))
+    with pytest.raises(DataError, match=f"--save-overlays {tmp_path / 'file'}: "):
+        run(int8_bundle, images, tmp_path / "lines", overlays=tmp_path / "file")
+    assert not (tmp_path / "lines").exists()
+
+
+def test_a_broken_network_is_said(int8_bundle, images, tmp_path):
+    shutil.copytree(int8_bundle, tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    (tmp_path / "bundle" / "cpu" / "mask.onnx").write_bytes(b"changed since it was opened")
+    with pytest.raises(EngineError, match=r"mask\.onnx: onnxruntime cannot load it"):
+        run_source(bundle, str(images), tmp_path / "lines", None, None)
+    assert not (tmp_path / "lines").exists()
+
+
+def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, tmp_path):
+    overlays = tmp_path / "pictures" / "of" / "today"
+    _, verdicts, counts = run(int8_bundle, images, tmp_path / "lines", overlays)
+    expected = {f"{line['seq']:06d}.png" for line in verdicts if line["verdict"] == "NG"}
+    assert {path.name for path in overlays.iterdir()} == expected
+    assert len(expected) == counts["NG"]
+    (still,) = grey(sorted(images.iterdir())[int(min(expected)[:6])])
+    picture = cv2.imread(str(overlays / min(expected)))
+    assert picture.shape == (96 + 22, 96, 3)  # a caption on top
+    untouched = np.all(picture[22:] == still[..., None], axis=2)
+    assert 0.3 < untouched.mean() < 1
+
+
+def test_the_mask_head_runs_only_where_the_gate_opens(int8_bundle, images, tmp_path, monkeypatch):
+    calls = []
+
+    class Counting(OnnxEngine):
+        def gate(self, batch):
+            calls.append("gate")
+            return super().gate(batch)
+
+        def mask(self, skips, tile):
+            calls.append("mask")
+            return super().mask(skips, tile)
+
+    with_engine(monkeypatch, Counting)
+    _, verdicts, counts = run(int8_bundle, images, tmp_path / "lines")
+    expected = [["gate", "mask"] if line["verdict"] == "NG" else ["gate"] for line in verdicts]
+    assert calls == [call for frame in expected for call in frame]
+    assert 0 < counts["NG"] < 24
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_is_unknown(int8_bundle, images, tmp_path, monkeypatch, score):
+    class Failing(OnnxEngine):
+        seen = 0
+
+        def gate(self, batch):
+            scores, skips = super().gate(batch)
+            self.seen += 1
+            return (scores * 0 + score if self.seen == 2 else scores), skips
+
+    with_engine(monkeypatch, Failing)
+    _, verdicts, counts = run(int8_bundle, images, tmp_path / "lines", frames=4)
+    assert [line["seq"] for line in verdicts if line["verdict"] == "UNKNOWN"] == [1]
+    assert counts["UNKNOWN"] == 1
+    assert verdicts[1]["score"] is None
+    assert verdicts[1]["reason"] == "the score is not a number"
+
+
+@pytest.mark.parametrize("network", ["gate", "mask"])
+def test_a_device_that_fails_on_a_frame_makes_it_unknown(
+    int8_bundle, images, tmp_path, monkeypatch, network
+):
+    class Failing(OnnxEngine):
+        calls = 0
+
+        def gate(self, batch):
+            self.fail("gate")
+            return super().gate(batch)
+
+        def mask(self, skips, tile):
+            self.fail("mask")
+            return super().mask(skips, tile)
+
+        def fail(self, called):
+            self.calls += called == network
+            if called == network and self.calls == 1:
+                raise EngineError("the device has a bad day")
+
+    with_engine(monkeypatch, Failing)
+    _, verdicts, counts = run(int8_bundle, images, tmp_path / "lines")
+    (unknown,) = [line for line in verdicts if line["verdict"] == "UNKNOWN"]
+    assert unknown["reason"] == "the device has a bad day"
+    assert min(counts["OK"], counts["NG"]) > 0
+
+
+def test_a_frame_too_large_to_shrink_is_unknown(int8_bundle, images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((4, 64 * 128 + 1), np.uint8))
+    shutil.copyfile(min(images.iterdir()), folder / "b.png")
+    _, verdicts, _ = run(int8_bundle, folder, tmp_path / "lines")
+    assert verdicts[0]["verdict"] == "UNKNOWN"
+    assert "128 times" in verdicts[0]["reason"]
+    assert verdicts[1]["verdict"] in {"OK", "NG"}
+
+
+def test_a_lost_source_is_said_after_the_counts(int8_bundle, images, tmp_path, monkeypatch):
+    class Lost:
+        def __init__(self, uri, channels):
+            self.source = open_source(uri, channels)
+
+        def __enter__(self):
+            return self.frames(self.source.__enter__())
+
+        def __exit__(self, *error):
+            return self.source.__exit__(*error)
+
+        def frames(self, source):
+            for _ in range(3):
+                yield next(source)
+            raise SourceError("--camera: was lost")
+
+    open_source = runtime.loop.open_source
+    monkeypatch.setattr(runtime.loop, "open_source", Lost)
+    with pytest.raises(SourceError, match="was lost"):
+        run_source(open_bundle(int8_bundle), str(images), tmp_path / "lines", None, None)
+    _, *verdicts, counts = lines_of(tmp_path / "lines")
+    assert counts["samples"] == 3
+    assert_conserved(verdicts, counts)
+
+
+class Scripted:
+    """An engine whose scores are given, and whose masks are full; it notes what it is asked."""
+
+    name = "scripted"
+
+    def __init__(self, scores):
+        self.scores = np.array(scores, np.float32)[:, None]
+        self.drawn = []
+
+    def gate(self, images):
+        """The scores that were given."""
+        assert len(images) == len(self.scores)
+        return self.scores, None
+
+    def mask(self, skips, tile):
+        """A mask that is full."""
+        assert skips is None
+        self.drawn.append(tile)
+        return np.full((1, 32, 32), 255, np.uint8)
+
+
+def frame_of(width, height):
+    return Frame(np.zeros((height, width), np.uint8), PixelFormat.GREY, "part", 0, 0)
+
+
+def test_the_mask_is_drawn_for_the_open_tiles_only():
+    placed = tiles((176, 120), (64, 64), Fit.TILE)
+    assert len(placed) == 6  # three in a row, overlapping
+    opened = {1, 5}
+    engine = Scripted([0.9 if tile in opened else 0.1 for tile in range(6)])
+    limits = Limits(threshold=0.5)
+    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(176, 120))
+    expected = np.zeros((120, 176), bool)
+    for tile in opened:
+        r = placed[tile].region
+        expected[r.y : r.y + r.height, r.x : r.x + r.width] = True
+    assert engine.drawn == [1, 5]
+    assert inspection.verdict.verdict is Answer.NG
+    assert inspection.verdict.score == pytest.approx(0.9)
+    found = foreground(inspection.canvas, (176, 120), limits)
+    assert np.array_equal(found, expected)
+    assert sum(d.area_px for d in inspection.verdict.defects) == pytest.approx(expected.sum())
+
+
+def test_a_shut_gate_draws_nothing():
+    engine = Scripted([0.1] * 6)
+    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(176, 120))
+    assert inspection.verdict.verdict is Answer.OK
+    assert inspection.canvas is None
+    assert engine.drawn == []
+
+
+def test_an_empty_mask_under_an_open_gate_is_still_ng():
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: np.zeros((1, 32, 32), np.uint8)
+    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(64, 64))
+    assert inspection.verdict.verdict is Answer.NG
+    assert inspection.verdict.defects == ()
+
+
+@pytest.mark.parametrize("side", [-1, 0, 1])
+def test_a_threshold_between_two_floats_opens_all_gates_alike(side, visible_set):
+    """A score is float32, the threshold is not: rounded, it would open one gate and not the other.
+
+    `side` puts the threshold above, at and below the score.
+    """
+    score = float(np.float32(0.3))
+    limits = Limits(threshold=float(np.nextafter(score, 1.0 - side)) if side else score)
+    engine = Scripted([score])
+    inspector = Inspector(engine, InputSpec(64, 64, 1), limits, ["defect"])
+    verdict = inspector.inspect(frame_of(64, 64)).verdict
+    (sample,) = read_dataset(visible_set).split("test")[:1]
+    (prediction,) = predictions(inspector, [sample], InputSpec(64, 64, 1))
+    reached = limits.threshold <= score
+    assert (verdict.verdict is Answer.NG) == reached
+    assert outcome(prediction, limits).opened == reached
+    assert reached == (side >= 0)
+
+
+def test_evaluate_agrees_with_the_runtime(judged, int8_bundle, visible_set, capsys):
+    metrics = evaluate(int8_bundle, visible_set, "test", None, judged)
+    assert metrics["n"] == 24
+    assert "verdicts: all 24 the same as the runtime's" in capsys.readouterr().out
+
+
+def flipped(lines, index):
+    lines[index]["verdict"] = {"OK": "NG", "NG": "OK"}[lines[index]["verdict"]]
+    return lines
+
+
+def nudged(lines, index):
+    lines[index]["score"] = float(np.nextafter(np.float32(lines[index]["score"]), np.float32(1)))
+    return lines
+
+
+def left_out(lines, index):
+    return lines[:index] + lines[index + 1 :]
+
+
+def renamed(lines, index):
+    lines[index]["source"] = "another.png"
+    return lines
+
+
+def unknown(lines, index):
+    lines[index].update(verdict="UNKNOWN", score=None)
+    return lines
+
+
+@pytest.mark.parametrize("change", [flipped, nudged, left_out, renamed, unknown])
+def test_evaluate_refuses_altered_verdicts(judged, int8_bundle, visible_set, tmp_path, change):
+    altered = change(lines_of(judged), 1)
+    (tmp_path / "altered").write_text("\n".join(map(json.dumps, altered)), encoding="utf-8")
+    with pytest.raises(QualityError, match="verdicts are not the ones computed here") as refused:
+        evaluate(int8_bundle, visible_set, "test", None, tmp_path / "altered")
+    assert refused.value.exit_status == 3
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "no json", '{"type": "verdict"}', '{"seq": 1}'])
+def test_what_is_no_verdict_file_is_said(int8_bundle, visible_set, tmp_path, content):
+    (tmp_path / "verdicts").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=f"--verdicts {tmp_path / 'verdicts'}: "):
+        evaluate(int8_bundle, visible_set, "test", None, tmp_path / "verdicts")
