@@ -39,7 +39,7 @@ from train.dataset import (
     read_dataset,
     require_both_labels,
 )
-from train.evaluation import choose_limits, outcome, predictions, sample_scores
+from train.evaluation import choose_threshold, outcome, predictions, sample_scores
 from train.metrics import summary
 from train.operating_point import MAX_FALSE_REJECTS
 
@@ -131,10 +131,14 @@ def export(settings: ExportSettings) -> Manifest:
 
 
 def _judge(rendering: Path, settings: ExportSettings, source: Source) -> Judged:
-    """Choose mask limits and threshold for `rendering`, prove what can be proven, and measure."""
+    """Choose the threshold for `rendering`, prove what can be proven, and measure.
+
+    The mask's limits are the model's own, so that renderings differ by their arithmetic alone.
+    """
     spec = source.record.input
     inspector = _inspector(rendering, source.record, Limits())
-    limits = choose_limits(inspector, source.choosing, source.deciding, spec)
+    threshold = choose_threshold(inspector, source.deciding, spec)
+    limits = replace(source.record.limits, threshold=threshold)
     defective = [sample for sample in source.deciding if sample.defective]
     scores = sample_scores(inspector, defective, spec)
     units = worst_by_group(scores, [sample.group for sample in defective])

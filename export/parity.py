@@ -10,7 +10,6 @@ Metrics = Mapping[str, float | int | None]
 LIMITS = {
     "recall": 0.005,
     "seg_recall": 0.005,
-    "gated_seg_recall": 0.005,
     "seg_miou": 0.01,
     "image_ap": 0.003,
 }

@@ -195,7 +195,7 @@ def test_an_interrupted_run_ends_with_its_counts(plain_bundle):
     process, before = started(plain_bundle)
     process.send_signal(signal.SIGINT)
     _, said, status = finished(process, before)
-    assert status == 1
+    assert status != 0
     assert not [line for line in said if "Traceback" in line]
 
 

@@ -229,17 +229,18 @@ def test_another_manifest_is_another_bundle(copied, int8_bundle):
 
 
 def test_a_sealed_manifest_is_read_back_as_it_was(int8_bundle, tmp_path):
-    (tmp_path / "cpu").mkdir()
-    for name in ("gate", "mask"):
-        (tmp_path / "cpu" / f"{name}.onnx").write_bytes(name.encode())
+    names = ("cpu/gate.onnx", "cpu/mask.onnx", "golden/00.png", "scales.json")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
     written = replace(
         open_bundle(int8_bundle).manifest,
         guarantee=Guarantee(0.01, 0.95, 299, 0),
         mm_per_pixel=0.05,
     )
     seal_bundle(tmp_path, written)
-    files = {
-        f"cpu/{name}.onnx": hashlib.sha256(name.encode()).hexdigest() for name in ("gate", "mask")
-    }
+    files = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
     assert open_bundle(tmp_path).manifest == replace(written, files=files)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cpu", "manifest.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("cpu", "golden", "manifest.json", "scales.json")
+    ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -111,20 +111,21 @@ def sample_scores(inspector: Inspector, samples: Sequence[Sample], spec: InputSp
     ]
 
 
-def choose_limits(
-    inspector: Inspector, choosing: Sequence[Sample], deciding: Sequence[Sample], spec: InputSpec
-) -> Limits:
-    """Mask threshold and minimum area by Seg_mIoU on `choosing`, gate threshold on `deciding`."""
+def choose_mask_limits(inspector: Inspector, choosing: Sequence[Sample], spec: InputSpec) -> Limits:
+    """Mask threshold and minimum area with the best Seg_mIoU on `choosing`, gate left open."""
     areas = [area for sample in choosing if (area := defect_area_px(sample))]
     candidates = [Limits(0.0, *pair) for pair in mask_limit_candidates(min(areas, default=0))]
     overlaps: dict[Limits, list[Overlap]] = {limits: [] for limits in candidates}
     for prediction in predictions(inspector, choosing, spec):
         for limits in candidates:
             overlaps[limits].append(_overlap(prediction, limits, list(prediction.masks)))
-    best = max(candidates, key=lambda limits: seg_miou(overlaps[limits]))
-    scores = sample_scores(inspector, deciding, spec)
+    return max(candidates, key=lambda limits: seg_miou(overlaps[limits]))
+
+
+def choose_threshold(inspector: Inspector, deciding: Sequence[Sample], spec: InputSpec) -> float:
+    """The gate's threshold with the best recall on `deciding`; see `best_recall_threshold`."""
     labels = [sample.defective for sample in deciding]
-    return replace(best, threshold=best_recall_threshold(scores, labels))
+    return best_recall_threshold(sample_scores(inspector, deciding, spec), labels)
 
 
 def _overlap(prediction: Prediction, limits: Limits, chosen: Sequence[int]) -> Overlap:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from train.dataset import (
     require_both_labels,
 )
 from train.encoder import has_weights
-from train.evaluation import choose_limits, outcome, predictions
+from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
 from train.loss import joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, NetworkConfig
@@ -265,7 +265,10 @@ def _finish(
     """Choose the limits for the best weights, and write the model."""
     best.restore(network)
     inspector = Inspector(TorchEngine(network), data.spec, Limits(), CLASS_NAMES)
-    limits = choose_limits(inspector, data.choosing, data.deciding, data.spec)
+    limits = replace(
+        choose_mask_limits(inspector, data.choosing, data.spec),
+        threshold=choose_threshold(inspector, data.deciding, data.spec),
+    )
     validation = [*data.choosing, *data.deciding]
     outcomes = [outcome(p, limits) for p in predictions(inspector, validation, data.spec)]
     record = ModelRecord(
