@@ -253,6 +253,12 @@ def test_the_image_is_cast_before_all_else(quantized):
     assert taker.op_type == "Cast"
 
 
+def test_the_first_convolution_of_a_grey_network_reads_one_channel(quantized):
+    first = quantized.model.of("Conv")[0]
+    assert quantized.model.constants[first.input[1]].shape[1] == 1
+    assert not quantized.model.of("Expand")
+
+
 def test_both_halves_together_hold_every_convolution(quantized):
     split = [len(graph.of("Conv")) for graph in quantized.graphs]
     assert sum(split) == len(quantized.model.of("Conv"))
