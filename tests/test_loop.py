@@ -9,19 +9,12 @@ import numpy as np
 import pytest
 
 import runtime.loop
-from runtime.errors import DataError, EngineError, QualityError, SourceError
-from runtime.frame import Frame
-from runtime.inspection import Inspector, foreground
+from runtime.errors import DataError, EngineError, SourceError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
-from runtime.preprocess import PixelFormat
-from runtime.spec import InputSpec, Limits
-from runtime.tiling import Fit, tiles
-from runtime.verdict import Answer
-from train.dataset import read_dataset
-from train.evaluation import outcome, predictions
-from train.scorecard import evaluate
+from runtime.spec import InputSpec
+from runtime.tiling import Fit
 
 TILED = InputSpec(64, 64, 1, Fit.TILE)
 
@@ -332,128 +325,3 @@ def test_a_lost_source_is_said_after_the_counts(int8_bundle, images, tmp_path, m
     _, *verdicts, counts = lines_of(tmp_path / "lines")
     assert counts["samples"] == 3
     assert_conserved(verdicts, counts)
-
-
-class Scripted:
-    """An engine whose scores are given, and whose masks are full; it notes what it is asked."""
-
-    name = "scripted"
-
-    def __init__(self, scores):
-        self.scores = np.array(scores, np.float32)[:, None]
-        self.drawn = []
-
-    def gate(self, images):
-        """The scores that were given."""
-        assert len(images) == len(self.scores)
-        return self.scores, None
-
-    def mask(self, skips, tile):
-        """A mask that is full."""
-        assert skips is None
-        self.drawn.append(tile)
-        return np.full((1, 32, 32), 255, np.uint8)
-
-
-def frame_of(width, height):
-    return Frame(np.zeros((height, width), np.uint8), PixelFormat.GREY, "part", 0, 0)
-
-
-def test_the_mask_is_drawn_for_the_open_tiles_only():
-    placed = tiles((176, 120), (64, 64), Fit.TILE)
-    assert len(placed) == 6  # three in a row, overlapping
-    opened = {1, 5}
-    engine = Scripted([0.9 if tile in opened else 0.1 for tile in range(6)])
-    limits = Limits(threshold=0.5)
-    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(176, 120))
-    expected = np.zeros((120, 176), bool)
-    for tile in opened:
-        r = placed[tile].region
-        expected[r.y : r.y + r.height, r.x : r.x + r.width] = True
-    assert engine.drawn == [1, 5]
-    assert inspection.verdict.verdict is Answer.NG
-    assert inspection.verdict.score == pytest.approx(0.9)
-    found = foreground(inspection.canvas, (176, 120), limits)
-    assert np.array_equal(found, expected)
-    assert sum(d.area_px for d in inspection.verdict.defects) == pytest.approx(expected.sum())
-
-
-def test_a_shut_gate_draws_nothing():
-    engine = Scripted([0.1] * 6)
-    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(176, 120))
-    assert inspection.verdict.verdict is Answer.OK
-    assert inspection.canvas is None
-    assert engine.drawn == []
-
-
-def test_an_empty_mask_under_an_open_gate_is_still_ng():
-    engine = Scripted([0.9])
-    engine.mask = lambda _skips, _tile: np.zeros((1, 32, 32), np.uint8)
-    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(64, 64))
-    assert inspection.verdict.verdict is Answer.NG
-    assert inspection.verdict.defects == ()
-
-
-@pytest.mark.parametrize("side", [-1, 0, 1])
-def test_a_threshold_between_two_floats_opens_all_gates_alike(side, visible_set):
-    """A score is float32, the threshold is not: rounded, it would open one gate and not the other.
-
-    `side` puts the threshold above, at and below the score.
-    """
-    score = float(np.float32(0.3))
-    limits = Limits(threshold=float(np.nextafter(score, 1.0 - side)) if side else score)
-    engine = Scripted([score])
-    inspector = Inspector(engine, InputSpec(64, 64, 1), limits, ["defect"])
-    verdict = inspector.inspect(frame_of(64, 64)).verdict
-    (sample,) = read_dataset(visible_set).split("test")[:1]
-    (prediction,) = predictions(inspector, [sample], InputSpec(64, 64, 1))
-    reached = limits.threshold <= score
-    assert (verdict.verdict is Answer.NG) == reached
-    assert outcome(prediction, limits).opened == reached
-    assert reached == (side >= 0)
-
-
-def test_evaluate_agrees_with_the_runtime(judged, int8_bundle, visible_set, capsys):
-    metrics = evaluate(int8_bundle, visible_set, "test", None, judged)
-    assert metrics["n"] == 24
-    assert "verdicts: all 24 the same as the runtime's" in capsys.readouterr().out
-
-
-def flipped(lines, index):
-    lines[index]["verdict"] = {"OK": "NG", "NG": "OK"}[lines[index]["verdict"]]
-    return lines
-
-
-def nudged(lines, index):
-    lines[index]["score"] = float(np.nextafter(np.float32(lines[index]["score"]), np.float32(1)))
-    return lines
-
-
-def left_out(lines, index):
-    return lines[:index] + lines[index + 1 :]
-
-
-def renamed(lines, index):
-    lines[index]["source"] = "another.png"
-    return lines
-
-
-def unknown(lines, index):
-    lines[index].update(verdict="UNKNOWN", score=None)
-    return lines
-
-
-@pytest.mark.parametrize("change", [flipped, nudged, left_out, renamed, unknown])
-def test_evaluate_refuses_altered_verdicts(judged, int8_bundle, visible_set, tmp_path, change):
-    altered = change(lines_of(judged), 1)
-    (tmp_path / "altered").write_text("\n".join(map(json.dumps, altered)), encoding="utf-8")
-    with pytest.raises(QualityError, match="verdicts are not the ones computed here") as refused:
-        evaluate(int8_bundle, visible_set, "test", None, tmp_path / "altered")
-    assert refused.value.exit_status == 3
-
-
-@pytest.mark.parametrize("content", ["[]", "7", "no json", '{"type": "verdict"}', '{"seq": 1}'])
-def test_what_is_no_verdict_file_is_said(int8_bundle, visible_set, tmp_path, content):
-    (tmp_path / "verdicts").write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=f"--verdicts {tmp_path / 'verdicts'}: "):
-        evaluate(int8_bundle, visible_set, "test", None, tmp_path / "verdicts")

@@ -1,0 +1,94 @@
+"""From a frame to its verdict: the gate decides, and the mask is drawn where it opened."""
+
+import numpy as np
+import pytest
+
+from runtime.frame import Frame
+from runtime.inspection import Inspector, foreground
+from runtime.preprocess import PixelFormat
+from runtime.spec import InputSpec, Limits
+from runtime.tiling import Fit, tiles
+from runtime.verdict import Answer
+from train.dataset import read_dataset
+from train.evaluation import outcome, predictions
+
+TILED = InputSpec(64, 64, 1, Fit.TILE)
+
+
+class Scripted:
+    """An engine whose scores are given, and whose masks are full; it notes what it is asked."""
+
+    name = "scripted"
+
+    def __init__(self, scores):
+        self.scores = np.array(scores, np.float32)[:, None]
+        self.drawn = []
+
+    def gate(self, images):
+        """The scores that were given."""
+        assert len(images) == len(self.scores)
+        return self.scores, None
+
+    def mask(self, skips, tile):
+        """A mask that is full."""
+        assert skips is None
+        self.drawn.append(tile)
+        return np.full((1, 32, 32), 255, np.uint8)
+
+
+def frame_of(width, height):
+    return Frame(np.zeros((height, width), np.uint8), PixelFormat.GREY, "part", 0, 0)
+
+
+def test_the_mask_is_drawn_for_the_open_tiles_only():
+    placed = tiles((176, 120), (64, 64), Fit.TILE)
+    assert len(placed) == 6  # three in a row, overlapping
+    opened = {1, 5}
+    engine = Scripted([0.9 if tile in opened else 0.1 for tile in range(6)])
+    limits = Limits(threshold=0.5)
+    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(176, 120))
+    expected = np.zeros((120, 176), bool)
+    for tile in opened:
+        r = placed[tile].region
+        expected[r.y : r.y + r.height, r.x : r.x + r.width] = True
+    assert engine.drawn == [1, 5]
+    assert inspection.verdict.verdict is Answer.NG
+    assert inspection.verdict.score == pytest.approx(0.9)
+    found = foreground(inspection.canvas, (176, 120), limits)
+    assert np.array_equal(found, expected)
+    assert sum(d.area_px for d in inspection.verdict.defects) == pytest.approx(expected.sum())
+
+
+def test_a_shut_gate_draws_nothing():
+    engine = Scripted([0.1] * 6)
+    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(176, 120))
+    assert inspection.verdict.verdict is Answer.OK
+    assert inspection.canvas is None
+    assert engine.drawn == []
+
+
+def test_an_empty_mask_under_an_open_gate_is_still_ng():
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: np.zeros((1, 32, 32), np.uint8)
+    inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(64, 64))
+    assert inspection.verdict.verdict is Answer.NG
+    assert inspection.verdict.defects == ()
+
+
+@pytest.mark.parametrize("side", [-1, 0, 1])
+def test_a_threshold_between_two_floats_opens_all_gates_alike(side, visible_set):
+    """A score is float32, the threshold is not: rounded, it would open one gate and not the other.
+
+    `side` puts the threshold above, at and below the score.
+    """
+    score = float(np.float32(0.3))
+    limits = Limits(threshold=float(np.nextafter(score, 1.0 - side)) if side else score)
+    engine = Scripted([score])
+    inspector = Inspector(engine, InputSpec(64, 64, 1), limits, ["defect"])
+    verdict = inspector.inspect(frame_of(64, 64)).verdict
+    (sample,) = read_dataset(visible_set).split("test")[:1]
+    (prediction,) = predictions(inspector, [sample], InputSpec(64, 64, 1))
+    reached = limits.threshold <= score
+    assert (verdict.verdict is Answer.NG) == reached
+    assert outcome(prediction, limits).opened == reached
+    assert reached == (side >= 0)

@@ -1,0 +1,35 @@
+"""What INT8 may lose against float: as the limits say, and never less than a sample."""
+
+import pytest
+
+from export.parity import broken_limits, require_parity
+from runtime.errors import QualityError
+
+PERFECT = {
+    "n_defective": 3,
+    "recall": 1.0,
+    "seg_recall": 1.0,
+    "seg_miou": 0.8,
+    "image_ap": 1.0,
+}
+
+
+@pytest.mark.parametrize("n", range(1, 120))
+def test_a_fall_of_a_single_sample_is_within_the_limits(n):
+    exact = {**PERFECT, "n_defective": n}
+    assert broken_limits(exact, {**exact, "recall": (n - 1) / n}) == []
+
+
+def test_a_fall_beyond_the_limits_is_told_by_metric():
+    exact = {**PERFECT, "n_defective": 1000}
+    int8 = {**exact, "seg_recall": 0.99, "seg_miou": 0.7911, "image_ap": 0.9969}
+    recall, precision = broken_limits(exact, int8)
+    assert recall == "seg_recall fell by 1.0 points, from 1.000 to 0.990, limit 0.5"
+    assert precision == "image_ap fell by 0.3 points, from 1.000 to 0.997, limit 0.3"
+    with pytest.raises(QualityError, match="cpu: INT8 lost too much on validation: seg_recall"):
+        require_parity(exact, int8, "cpu")
+
+
+def test_int8_may_be_better():
+    exact = {**PERFECT, "n_defective": 1000, "seg_recall": 0.5, "image_ap": 0.5}
+    assert broken_limits(exact, {**exact, "seg_recall": 1.0, "image_ap": 1.0}) == []
