@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 for verb in (
     train.cli.synthesize,
+    train.cli.inspect_data,
     train.cli.train,
     train.cli.evaluate,
     calibration.cli.calibrate,

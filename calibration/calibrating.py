@@ -25,11 +25,12 @@ from runtime.inspection import Inspector, Scored
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.preprocess import preprocess_digest
-from runtime.progress import progress
 from runtime.record import read_record, write_record
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec
-from train.dataset import Dataset, Sample, read_dataset
+from train.dataset import Dataset, read_dataset
+from train.progress import progress
+from train.sample import Sample
 
 SET_FILE = "calibration.json"
 SCALES_FILE = "scales.json"
@@ -77,7 +78,9 @@ def calibrate(
     )
 
 
-def calibrate_bundle(bundle: Path, data: Path, out: Path, settings: CalibrationSettings) -> None:
+def calibrate_bundle(
+    bundle: Path, data: Path | str, out: Path, settings: CalibrationSettings
+) -> None:
     """Calibrate the float `bundle` on `data`, and write the folder `out`.
 
     Raises:

@@ -14,7 +14,9 @@ Ranges = Annotated[RangeMethod, typer.Option(help="How activation ranges are tak
 
 def calibrate(
     model: Annotated[Path, typer.Option(help="A float bundle: export without --int8.")],
-    data: Annotated[Path, typer.Option(help="The dataset that the model was trained on.")],
+    data: Annotated[
+        str, typer.Option(metavar="PATH[::FORMAT]", help="What the model was trained on.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for calibration.json and scales.json.")],
     images: Images = 64,
     defect_share: DefectShare = 0.7,

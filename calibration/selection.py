@@ -16,7 +16,8 @@ import numpy.typing as npt
 from runtime.errors import CalibrationError
 from runtime.images import read_image
 from train.contrast import contrast_to_noise
-from train.dataset import Sample, read_mask
+from train.dataset import read_mask
+from train.sample import Sample
 
 SCHEMA = 1
 LEVELS = ("low", "middle", "high")

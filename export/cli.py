@@ -13,7 +13,10 @@ def export(
     model: Annotated[Path, typer.Option(help="A training run.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     data: Annotated[
-        Path | None, typer.Option(help="Dataset; by default the one that the model was trained on.")
+        str | None,
+        typer.Option(
+            metavar="PATH[::FORMAT]", help="Dataset; by default what the model was trained on."
+        ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise; else a float bundle.")] = False,
     calibration: Annotated[

@@ -32,16 +32,12 @@ from runtime.onnx_engine import OnnxEngine
 from runtime.preprocess import preprocess_digest
 from runtime.spec import Limits
 from train.checkpoint import ModelRecord, load_model
-from train.dataset import (
-    Dataset,
-    Sample,
-    divide_by_group,
-    read_dataset,
-    require_both_labels,
-)
+from train.dataset import Dataset, read_dataset, require_both_labels
+from train.division import divide_by_group
 from train.evaluation import choose_threshold, outcome, predictions, sample_scores
 from train.metrics import summary
 from train.operating_point import MAX_FALSE_REJECTS
+from train.sample import Sample
 
 console = Console(stderr=True)
 
@@ -52,7 +48,7 @@ class ExportSettings:
 
     model: Path
     out: Path
-    data: Path | None
+    data: Path | str | None
     int8: bool
     calibration: Path | None
     calibrate: CalibrationSettings
@@ -99,7 +95,7 @@ def export(settings: ExportSettings) -> Manifest:
     if settings.out.exists():
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
     network, record = load_model(settings.model)
-    dataset = read_dataset(settings.data or Path(record.data))
+    dataset = read_dataset(settings.data or record.data).taught(record.class_names)
     source = Source(record, dataset, *divide_by_group(dataset.split("val")))
     for part in (source.choosing, source.deciding):
         require_both_labels(part, f"{dataset.root}: a half of split val")

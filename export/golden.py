@@ -9,7 +9,7 @@ from runtime.inspection import Inspector
 from runtime.record import write_record
 from runtime.sources import frame_of_image
 from runtime.verdict import Answer
-from train.dataset import Sample
+from train.sample import Sample
 
 SCHEMA = 1
 VERDICTS = "verdicts.json"

@@ -16,6 +16,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 Ranges = Mapping[str, tuple[float, float]]
 
 SHARED_SCALE = frozenset({"Concat", "Resize", "MaxPool"})
+MAPS = ("/encoder", "/decoder", "/classifier/evidence")  # elsewhere are vectors, in float
 LARGEST = 127
 
 
@@ -78,9 +79,9 @@ def _quantized_inputs(node: NodeProto, graph: onnx.GraphProto) -> list[int]:
     """Which inputs of `node` are read in INT8."""
     if node.op_type in {"Conv", "Resize"}:
         return [0]
-    if node.op_type == "MaxPool" and node.name.startswith("/encoder"):
+    if node.op_type == "MaxPool" and node.name.startswith(MAPS):
         return [0]
-    if node.op_type == "Concat" and node.name.startswith("/decoder"):
+    if node.op_type == "Concat" and node.name.startswith(MAPS):
         return list(range(len(node.input)))
     if node.op_type == "Add" and node.name.startswith("/encoder"):
         return [_identity_branch(node, graph)]

@@ -29,7 +29,7 @@ V4L2_BUF_TYPE_VIDEO_CAPTURE = 1
 
 
 class Camera:
-    """Frames of the camera at `path`, from the first one that is asked for.
+    """Frames of the camera at `path`, which grabs as long as the context is open.
 
     Raises:
         SourceError: the device cannot be opened.

@@ -1,6 +1,7 @@
 """Flags of `runtime`."""
 
 import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +25,9 @@ def runtime(
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
-    signal.signal(signal.SIGTERM, _end)
-    counts = run_source(open_bundle(bundle), camera, out, save_overlays, frames).record()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a service manager's stop loses nothing
+    counts = run_source(open_bundle(bundle), camera, out, save_overlays, frames, stop).record()
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
         typer.echo(f"{shown}; verdicts in {out}", err=True)
-
-
-def _end(*_: object) -> None:
-    """End as at the end of the source: a service manager's stop loses no counts."""
-    raise SystemExit(0)

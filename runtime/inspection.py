@@ -68,7 +68,7 @@ class Inspector:
         self.engine = engine
         self.limits = limits
         self._spec = spec
-        self._class_names = class_names
+        self.class_names = class_names
         self._batch = np.zeros((0, spec.height, spec.width, spec.channels), np.uint8)
 
     def inspect(self, frame: Frame) -> Inspection:
@@ -131,7 +131,7 @@ class Inspector:
         limits = self.limits
         return tuple(
             defect
-            for mask, name in zip(canvas.masks, self._class_names, strict=True)
+            for mask, name in zip(canvas.masks, self.class_names, strict=True)
             for defect in defects(
                 mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kind=name
             )
@@ -141,23 +141,23 @@ class Inspector:
 def foreground(
     canvas: Canvas, frame_size: tuple[int, int], limits: Limits
 ) -> npt.NDArray[np.bool_]:
-    """Where the frame is defective, (H, W): what remains after mask threshold and minimum area."""
-    found = np.zeros(frame_size[::-1], np.bool_)
+    """Where each class is found in the frame, (K, H, W), after mask threshold and minimum area."""
+    found = np.zeros((len(canvas.masks), *frame_size[::-1]), np.bool_)
     level = 255 * limits.mask_threshold
-    for mask in canvas.masks:
+    for mask, part in zip(canvas.masks, found, strict=True):
         kept = np.zeros_like(mask)
         if defects(mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kept=kept):
             # Smooth borders, without the blobs that were too small; and all that is a defect,
             # since interpolation alone would thin out what is one pixel wide.
             without = np.where((mask >= level) & (kept == 0), 0, mask).astype(np.float32)
-            found |= cv2.resize(without, frame_size) >= level
-            found |= cv2.resize(kept, frame_size, interpolation=cv2.INTER_NEAREST) > 0
+            whole = cv2.resize(kept, frame_size, interpolation=cv2.INTER_NEAREST) > 0
+            part[:] = whole | (cv2.resize(without, frame_size) >= level)
     return found
 
 
 @cache
 def _tiles(frame_size: tuple[int, int], spec: InputSpec) -> Sequence[Tile]:
-    return tuple(tiles(frame_size, spec.size, spec.fit))
+    return tuple(tiles(frame_size, spec.size, spec.fit, scale=spec.scale))
 
 
 def _verdict(

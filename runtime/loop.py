@@ -1,5 +1,6 @@
 """The loop: frames in, verdicts out, and counts that add up however it ends."""
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -28,9 +29,16 @@ def inspector_of_bundle(bundle: Bundle) -> Inspector:
 
 
 def run_source(
-    bundle: Bundle, uri: str, out: Path | None, overlays: Path | None, frames: int | None
+    bundle: Bundle,
+    uri: str,
+    out: Path | None = None,
+    overlays: Path | None = None,
+    frames: int | None = None,
+    stop: threading.Event | None = None,
 ) -> Counts:
     """Judge the frames of `uri`, at most `frames` of them, and write a line for each.
+
+    Once `stop` is set, the frame at hand is the last.
 
     Raises:
         SourceError: the source cannot be opened, or was lost; the counts are written first.
@@ -45,7 +53,8 @@ def run_source(
         with open_lines(out) as lines:
             write_line(lines, header(bundle, inspector, uri))
             try:
-                _inspect_all(islice(source, frames), inspector, lines, overlays, counts)
+                judged = _until(stop, islice(source, frames))
+                _inspect_all(judged, inspector, lines, overlays, counts)
             finally:
                 write_line(lines, counts.record())
     return counts
@@ -63,6 +72,13 @@ def header(bundle: Bundle, inspector: Inspector, uri: str) -> dict[str, object]:
         "guarantee": bundle.manifest.guarantee,
         "source": uri,
     }
+
+
+def _until(stop: threading.Event | None, source: Iterator[Frame]) -> Iterator[Frame]:
+    for frame in source:
+        yield frame
+        if stop and stop.is_set():
+            return
 
 
 def _inspect_all(

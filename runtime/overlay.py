@@ -17,7 +17,7 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
     """The frame in BGR (H, W, 3), the mask tinted and outlined, each defect in a box."""
     picture = _bgr(frame)
     if inspection.canvas is not None:
-        found = foreground(inspection.canvas, frame.size, limits)
+        found = np.logical_or.reduce(foreground(inspection.canvas, frame.size, limits))
         tint = np.array(NG_COLOUR) * TINT
         picture[found] = (picture[found] * (1 - TINT) + tint).astype(np.uint8)
         outlines, _ = cv2.findContours(

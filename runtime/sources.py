@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
+from cv2.typing import MatLike
 
 from runtime.camera import Camera
 from runtime.errors import DataError, SourceError
@@ -71,20 +73,21 @@ def _video(path: Path) -> Iterator[Iterator[Frame]]:
     if not capture.isOpened():
         raise SourceError(f"--camera {path}: is no video that OpenCV can read; convert it")
     try:
-        yield _video_frames(capture, path)
+        came, first = capture.read()
+        if not came:
+            raise SourceError(f"--camera {path}: holds no frame that can be decoded; convert it")
+        yield _video_frames(capture, first, path)
     finally:
         capture.release()
 
 
-def _video_frames(capture: cv2.VideoCapture, path: Path) -> Iterator[Frame]:
-    seq = 0
-    while True:
-        came, pixels = capture.read()
-        if not came:
-            return
-        source = f"{path.name}#{seq}"
-        yield Frame(pixels, PixelFormat.BGR, source, seq, time.monotonic_ns())  # type: ignore[arg-type]
+def _video_frames(capture: cv2.VideoCapture, first: MatLike, path: Path) -> Iterator[Frame]:
+    seq, came, pixels = 0, True, first
+    while came:
+        now = time.monotonic_ns()
+        yield Frame(np.asarray(pixels, np.uint8), PixelFormat.BGR, f"{path.name}#{seq}", seq, now)
         seq += 1
+        came, pixels = capture.read()
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from runtime.tiling import Fit
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The network's input in pixels, and how a frame is brought to it."""
+    """The network's input in pixels, and how a frame is brought to it; `scale` is for tiles."""
 
     width: int
     height: int
     channels: int
     fit: Fit = Fit.STRETCH
+    scale: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:

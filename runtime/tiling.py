@@ -38,25 +38,29 @@ class Canvas:
     scale: tuple[float, float]
 
 
-def tiles(frame_size: Size, input_size: Size, fit: Fit, overlap: float = OVERLAP) -> list[Tile]:
+def tiles(
+    frame_size: Size, input_size: Size, fit: Fit, overlap: float = OVERLAP, scale: float = 1.0
+) -> list[Tile]:
     """The tiles of a frame: row by row, together they cover every pixel.
 
     `stretch`: the whole frame fills the whole input. `letterbox`: the same, its aspect kept to
-    the nearest even side, centred. `tile`: pieces of the input's size at the frame's own scale,
-    spread evenly, that share at least `overlap` of their side with the next one. Along an axis
-    where the frame is shorter than the input, it is centred; an odd side is then enlarged by
-    one pixel, since no pixel may be lost and targets are even.
+    the nearest even side, centred. `tile`: pieces of the frame that fill the input when it is
+    brought to `scale`, 0.5 for half its size; spread evenly, each shares at least `overlap` of
+    its side with the next one. Along an axis where the frame is shorter than the input, it is
+    centred; an odd side is then enlarged by one pixel, since no pixel may be lost and targets
+    are even.
 
     Raises:
-        ValueError: a side below 1, an input with an odd side, or an overlap outside [0, 1).
+        ValueError: a side below 1, an input with an odd side, a scale of 0 or less, or an overlap
+            outside [0, 1).
     """
-    _check(frame_size, input_size, overlap)
+    _check(frame_size, input_size, scale, overlap)
     if fit is Fit.STRETCH:
         return [Tile(Rect(0, 0, *frame_size), Rect(0, 0, *input_size))]
     if fit is Fit.LETTERBOX:
         return [Tile(Rect(0, 0, *frame_size), _letterbox(frame_size, input_size))]
     columns, rows = (
-        _intervals(length, room, overlap)
+        _intervals(length, room, scale, overlap)
         for length, room in zip(frame_size, input_size, strict=True)
     )
     return [
@@ -82,15 +86,16 @@ def mask_canvas(
     """The sample's masks, from those of its tiles: the largest where they overlap, else 0.
 
     `masks` holds, by index into `placed`, the masks (classes, h/2, w/2) of the tiles that have
-    one. What lies outside a target is left out. The canvas covers the frame exactly: its pixels
-    are those of the masks. A tile that begins on an odd pixel, the last one of an odd frame,
-    comes to lie half a canvas pixel too far right or down.
+    one. What lies outside a target is left out. Of several classes the surest has the pixel. The
+    canvas covers the frame exactly: its pixels
+    are those of the masks. A tile that does not begin on a canvas pixel, such as the last one of
+    an odd frame, comes to lie up to half of one too far.
 
     Raises:
         ValueError: a mask of another shape.
     """
     wanted = (classes, input_size[1] // 2, input_size[0] // 2)
-    corners = [((t.region.x + 1) // 2, (t.region.y + 1) // 2) for t in placed]
+    corners = [_canvas_corner(tile) for tile in placed]
     targets = [halved(tile).target for tile in placed]
     width = max(x + t.width for (x, _), t in zip(corners, targets, strict=True))
     height = max(y + t.height for (_, y), t in zip(corners, targets, strict=True))
@@ -104,10 +109,20 @@ def mask_canvas(
         (x, y), t = corners[index], targets[index]
         part = canvas[:, y : y + t.height, x : x + t.width]
         np.maximum(part, mask[:, t.y : t.y + t.height, t.x : t.x + t.width], out=part)
+    if classes > 1:
+        canvas[canvas < canvas.max(axis=0)] = 0
     return Canvas(canvas, (frame_size[0] / width, frame_size[1] / height))
 
 
-def _check(frame_size: Size, input_size: Size, overlap: float) -> None:
+def _canvas_corner(tile: Tile) -> tuple[int, int]:
+    region, target = tile.region, tile.target
+    return (
+        (region.x * target.width + region.width) // (2 * region.width),
+        (region.y * target.height + region.height) // (2 * region.height),
+    )
+
+
+def _check(frame_size: Size, input_size: Size, scale: float, overlap: float) -> None:
     if min(frame_size) < 1:
         raise ValueError(f"frame {frame_size[0]}x{frame_size[1]}: expected 1x1 or more")
     if min(input_size) < 2 or input_size[0] % 2 or input_size[1] % 2:  # noqa: PLR2004, even
@@ -115,6 +130,8 @@ def _check(frame_size: Size, input_size: Size, overlap: float) -> None:
             f"input {input_size[0]}x{input_size[1]}: expected even sides, since the mask has "
             "half of them; add 1 to the odd one"
         )
+    if scale <= 0:
+        raise ValueError(f"scale {scale}: expected above 0, such as 0.5 for half the size")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap {overlap}: expected a share of the tile, 0 or more, below 1")
 
@@ -132,14 +149,18 @@ def _centred(length: int, room: int) -> int:
     return (room - length) // 4 * 2
 
 
-def _intervals(length: int, room: int, overlap: float) -> list[tuple[int, int, int, int]]:
+def _intervals(
+    length: int, room: int, scale: float, overlap: float
+) -> list[tuple[int, int, int, int]]:
     """Along one axis: (begin, length) in the frame, (begin, length) in the input."""
-    even = length + length % 2
-    if even <= room:
-        return [(0, length, _centred(even, room), even)]
-    shared = min(2 * math.ceil(room * overlap / 2), room - 2)
-    steps = math.ceil((even - room) / (room - shared))
+    even = 2 * math.ceil(length * scale / 2)
+    piece = 2 * max(1, round(room / scale / 2))
+    if even <= room or piece >= length:
+        return [(0, length, _centred(min(even, room), room), min(even, room))]
+    shared = min(2 * math.ceil(piece * overlap / 2), piece - 2)
+    travel = length + length % 2 - piece
+    steps = math.ceil(travel / (piece - shared))
     return [
-        (min(i * (even - room) // (2 * steps) * 2, length - room), room, 0, room)
+        (min(i * travel // (2 * steps) * 2, length - piece), piece, 0, room)
         for i in range(steps + 1)
     ]

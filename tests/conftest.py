@@ -61,9 +61,8 @@ def trained_run(visible_set, tmp_path_factory):
     from train.training import train
 
     run = tmp_path_factory.mktemp("trained") / "run"
-    train(
-        TrainSettings(visible_set, run, width=64, height=64, epochs=8, learning_rate=2e-3, seed=0)
-    )
+    quick = {"epochs": 8, "learning_rate": 2e-3, "augment": False, "average_decay": 0.9}
+    train(TrainSettings(visible_set, run, width=64, height=64, **quick))
     return run
 
 

@@ -249,7 +249,7 @@ def test_a_place_that_cannot_be_written_is_one_line(main, drawn_set, plain_bundl
     (tmp_path / "file").write_text("is no folder", encoding="utf-8")
     inside = tmp_path / "file" / "inside"
     for arguments in (
-        ("train", "--data", drawn_set, "--out", inside, "--no-pretrained"),
+        ("train", "--data", drawn_set, "--out", inside, "--weights", "none"),
         ("evaluate", "--model", plain_bundle, "--data", drawn_set, "--json", inside),
     ):
         status, _, err = main(*arguments)

@@ -8,23 +8,25 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from PIL import Image
 
 from runtime.errors import DataError
 from runtime.images import write_png
 from train.dataset import (
-    COLUMNS,
-    Sample,
+    SPLITS_FILE,
     check_sample,
     defect_area_px,
-    divide_by_group,
     read_dataset,
     read_mask,
     require_both_labels,
+    write_splits,
 )
+from train.drawing import MaskFile
+from train.readers.split_csv import COLUMNS
+from train.sample import Sample
 
 REAL_SETS = Path(__file__).parents[2] / "shared/datasets"
 HEIGHT, WIDTH = 24, 32
@@ -36,10 +38,10 @@ ROWS = (
 )
 
 
-def draw(path, *, defective=False, size=(HEIGHT, WIDTH)):
+def draw(path, *, defective=False, size=(HEIGHT, WIDTH), value=255):
     """Write a file that is zero but for a defect of 6 pixels."""
     pixels = np.zeros(size, np.uint8)
-    pixels[4:6, 5:8] = 3 if defective else 0
+    pixels[4:6, 5:8] = value if defective else 0
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path, pixels)
 
@@ -80,9 +82,11 @@ def test_a_table_gives_its_rows_in_order(table_set):
     a, b, c, d = read_dataset(table_set).samples
     masks = table_set / "masks"
     image = table_set / "images/a.png"
-    assert a == Sample("images/a.png", image, masks / "a.png", True, "pit", "train", "part 1")  # noqa: FBT003
+    drawing = MaskFile(masks / "a.png", 2)
+    assert a == Sample("images/a.png", image, drawing, True, "pit", "train", "part 1")  # noqa: FBT003
+    assert read_dataset(table_set).class_names == ("defect", "pit")
     assert (b.defective, b.kind, b.group) == (False, "good", "part 1")
-    assert (c.mask, c.kind, c.split, c.group) == (None, "good", "val", "images/c.png")
+    assert (c.drawing, c.kind, c.split, c.group) == (None, "good", "val", "images/c.png")
     assert (d.kind, d.split, d.group) == ("defect", "test", "images/d.png")
 
 
@@ -133,12 +137,12 @@ def test_a_wrong_field_is_named_with_its_line_or_file(table_set, column, value, 
 
 def test_a_row_that_ends_early_is_named(table_set):
     write_table(table_set, [ROWS[0], ("images/b.png",)])
-    with pytest.raises(DataError, match=r"split\.csv:3: label is 'None', expected 0 or 1"):
+    with pytest.raises(DataError, match=r"split\.csv:3: label is '', expected 0 or 1"):
         read_dataset(table_set)
 
 
 def test_a_folder_without_a_dataset_is_refused_with_what_was_expected(tmp_path):
-    message = re.escape(f"{tmp_path}: no dataset; expected split.csv, or the folders images")
+    message = re.escape(f"{tmp_path}: no dataset; expected one of the layouts split.csv, ")
     with pytest.raises(DataError, match=message):
         read_dataset(tmp_path)
 
@@ -182,7 +186,7 @@ def test_samples_of_both_labels_are_enough():
 def test_in_a_pair_of_folders_only_a_mask_that_is_not_empty_makes_a_defect(folder_set):
     samples = read_dataset(folder_set).samples
     assert {s.name for s in samples if s.defective} == {f"images/deep/bad{n}.png" for n in range(5)}
-    assert Counter((s.kind, s.mask is None) for s in samples) == {
+    assert Counter((s.kind, s.drawing is None) for s in samples) == {
         ("good", True): 5,
         ("good", False): 5,
         ("defect", False): 5,
@@ -200,22 +204,28 @@ def test_folders_named_after_splits_give_the_split(tmp_path):
     ]
 
 
-def test_without_them_about_three_in_five_are_for_training(tmp_path):
-    for number in range(200):
-        draw(tmp_path / f"images/{number}.png")
-    (tmp_path / "masks").mkdir()
-    counts = Counter(sample.split for sample in read_dataset(tmp_path).samples)
-    assert 100 <= counts["train"] <= 140
-    assert 25 <= counts["val"] <= 55
-    assert counts["test"] == 200 - counts["train"] - counts["val"]
+def test_without_them_three_in_five_of_each_kind_are_for_training(folder_set):
+    dataset = read_dataset(folder_set)
+    assert dataset.split_was_made
+    assert Counter((s.kind, s.split) for s in dataset.samples) == {
+        ("defect", "train"): 3,
+        ("defect", "val"): 1,
+        ("defect", "test"): 1,
+        ("good", "train"): 6,
+        ("good", "val"): 2,
+        ("good", "test"): 2,
+    }
 
 
-def test_a_sample_stays_in_its_split_when_others_come(folder_set):
-    before = {sample.name: sample.split for sample in read_dataset(folder_set).samples}
+def test_a_split_that_was_written_down_is_kept_when_samples_come(folder_set):
+    before = read_dataset(folder_set)
+    write_splits(folder_set / SPLITS_FILE, before.samples)
+    assert read_dataset(folder_set).samples == before.samples
+    assert not read_dataset(folder_set).split_was_made
     draw(folder_set / "images/another.png")
-    after = {sample.name: sample.split for sample in read_dataset(folder_set).samples}
-    assert after.items() >= before.items()
-    assert len(after) == len(before) + 1
+    message = r"splits\.csv: split of 'images/another\.png' is None, expected one of .*; give it"
+    with pytest.raises(DataError, match=message):
+        read_dataset(folder_set)
 
 
 def test_a_mask_that_belongs_to_no_image_is_refused(folder_set):
@@ -233,13 +243,26 @@ def test_one_image_outside_the_folders_of_the_splits_is_refused(tmp_path):
         read_dataset(tmp_path)
 
 
-def test_a_defect_that_is_not_drawn_is_refused(table_set):
+def test_an_empty_mask_of_a_defect_is_refused(table_set):
     defective, good = read_dataset(table_set).samples[:2]
     check_sample(defective)
     check_sample(good)
-    message = "a.png: is labelled defective, but its mask is empty or absent; draw the defect, or"
+    draw(table_set / "masks/a.png")
+    message = r"masks/a\.png: 'images/a\.png' is labelled defective, but nothing is drawn; draw the"
     with pytest.raises(DataError, match=message):
-        check_sample(replace(defective, mask=None))
+        check_sample(defective)
+
+
+def test_a_defect_on_a_good_sample_is_refused(table_set):
+    good = read_dataset(table_set).samples[1]
+    draw(table_set / "masks/b.png", defective=True)
+    message = r"masks/b\.png: 'images/b\.png' is labelled good, but a defect is drawn; label it"
+    with pytest.raises(DataError, match=message):
+        check_sample(good)
+
+
+def test_a_defect_may_be_known_without_being_drawn(table_set):
+    check_sample(replace(read_dataset(table_set).samples[0], drawing=None))
 
 
 def test_the_split_depends_on_the_names_alone(folder_set, tmp_path_factory):
@@ -280,7 +303,7 @@ def test_the_digest_changes_when_the_list_does(table_set, rows):
 
 def test_a_group_on_both_sides_of_a_split_is_refused(table_set):
     write_table(table_set, ((*ROWS[0][:4], "test", ROWS[0][5]), *ROWS[1:]))
-    message = r"group 'part 1' is in split test and, with 'images/b.png', in train"
+    message = r"group 'part 1' is in the splits train and test; images of one object belong"
     with pytest.raises(DataError, match=message):
         read_dataset(table_set)
 
@@ -297,17 +320,91 @@ def test_the_digest_changes_when_an_image_does(table_set):
     assert read_dataset(table_set).digest != before
 
 
-def test_a_mask_is_0_or_255_whatever_its_class_indices(table_set):
+def test_a_mask_gives_the_class_of_each_pixel(table_set):
     defective = read_dataset(table_set).samples[0]
     truth = read_mask(defective, (HEIGHT, WIDTH))
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[4:6, 5:8] = 255
+    expected[4:6, 5:8] = 2
     assert truth.dtype == np.uint8
     assert np.array_equal(truth, expected)
     assert defect_area_px(defective) == 6
 
 
-@pytest.mark.parametrize("changes", [{"defective": False}, {"mask": None}])
+def test_masks_with_indices_bring_their_own_classes(table_set):
+    draw(table_set / "masks/a.png", defective=True, value=1)
+    draw(table_set / "masks/d.png", defective=True, value=3)
+    dataset = read_dataset(table_set)
+    assert dataset.class_names == ("pit", "class 2", "defect")
+    found = [read_mask(s, (HEIGHT, WIDTH)).max() for s in dataset.samples]
+    assert found == [1, 0, 0, 3]
+
+
+def test_indices_are_named_by_classes_txt_in_a_pair_of_folders(folder_set):
+    draw(folder_set / "masks/deep/bad0.png", defective=True, value=2)
+    for number in range(1, 5):
+        draw(folder_set / f"masks/deep/bad{number}.png", defective=True, value=1)
+    assert read_dataset(folder_set).class_names == ("class 1", "class 2")
+    (folder_set / "classes.txt").write_text("pit\ncrack\n", encoding="utf-8")
+    assert read_dataset(folder_set).class_names == ("pit", "crack")
+    (folder_set / "classes.txt").write_text("pit\n", encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"classes\.txt: names 1 classes, the masks have an index 2"
+    ):
+        read_dataset(folder_set)
+
+
+def test_a_model_of_one_class_takes_all_classes_for_it(table_set):
+    taught = read_dataset(table_set).taught(("defect",))
+    assert taught.class_names == ("defect",)
+    assert set(np.unique(read_mask(taught.samples[0], (HEIGHT, WIDTH)))) == {0, 1}
+
+
+def test_a_model_of_several_classes_knows_them_by_name(table_set):
+    taught = read_dataset(table_set).taught(("pit", "crack", "defect"))
+    assert [read_mask(s, (HEIGHT, WIDTH)).max() for s in taught.samples] == [1, 0, 0, 3]
+
+
+def test_a_class_that_the_model_was_not_taught_is_refused(table_set):
+    message = r"class 'pit' is unknown to the model, which was taught \['crack', 'defect'\]; train"
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set).taught(("crack", "defect"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((HEIGHT, WIDTH), 200), r"mask has the values 200 \(L\), expected 0 and 255, or"),
+        (np.eye(HEIGHT, WIDTH) * 255 + 7, r"mask has the values 7, 262.* expected 0 and 255"),
+        (np.arange(3) * np.ones((HEIGHT, WIDTH, 3)), "mask has colours; save 0 and 255, or class"),
+    ],
+)
+def test_a_mask_with_values_of_no_meaning_is_refused(table_set, pixels, message):
+    wide = pixels.max() > 255
+    cv2.imwrite(str(table_set / "masks/a.png"), pixels.astype(np.uint16 if wide else np.uint8))
+    with pytest.raises(DataError, match=rf"masks/a\.png: {message}"):
+        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
+
+
+def test_a_white_mask_among_class_indices_is_refused(table_set):
+    draw(table_set / "masks/d.png", defective=True, value=2)
+    message = (
+        r"masks/a\.png: mask has the value 255, other masks of the set hold class indices; save"
+    )
+    with pytest.raises(DataError, match=message):
+        read_dataset(table_set)
+
+
+def test_a_palette_mask_gives_its_indices(table_set):
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    pixels[3, 4] = 2
+    picture = Image.fromarray(pixels, "P")
+    picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
+    picture.save(table_set / "masks/a.png")
+    draw(table_set / "masks/d.png", defective=True, value=1)
+    assert np.array_equal(read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH)), pixels)
+
+
+@pytest.mark.parametrize("changes", [{"defective": False}, {"drawing": None}])
 def test_a_sample_that_is_good_or_has_no_mask_has_an_empty_one(table_set, changes):
     changed = replace(read_dataset(table_set).samples[0], **changes)
     assert not read_mask(changed, (HEIGHT, WIDTH)).any()
@@ -338,63 +435,6 @@ def test_an_unreadable_mask_in_a_pair_of_folders_is_named(folder_set):
     (folder_set / "masks/deep/bad0.png").write_bytes(b"pixels")
     with pytest.raises(DataError, match=r"masks/deep/bad0\.png: is not a readable image"):
         read_dataset(folder_set)
-
-
-groups_of_one_kind = st.lists(
-    st.tuples(st.sampled_from(["good", "pit", "crack"]), st.integers(1, 5)), max_size=20
-)
-
-
-def samples_of(groups):
-    return [
-        sample(f"{number} {member}", kind, f"part {number}")
-        for number, (kind, size) in enumerate(groups)
-        for member in range(size)
-    ]
-
-
-@given(groups_of_one_kind)
-def test_a_division_loses_nothing_and_keeps_groups_whole(groups):
-    samples = samples_of(groups)
-    first, second = divide_by_group(samples)
-    assert sorted(s.name for s in (*first, *second)) == sorted(s.name for s in samples)
-    assert {s.group for s in first}.isdisjoint({s.group for s in second})
-
-
-@given(groups_of_one_kind, st.randoms())
-def test_a_division_does_not_depend_on_the_order(groups, random):
-    samples = samples_of(groups)
-    expected = [{s.name for s in part} for part in divide_by_group(samples)]
-    random.shuffle(samples)
-    assert [{s.name for s in part} for part in divide_by_group(samples)] == expected
-
-
-@given(groups_of_one_kind)
-def test_a_division_shares_every_kind_to_within_one_group(groups):
-    first, second = (Counter(s.kind for s in part) for part in divide_by_group(samples_of(groups)))
-    for kind in ("good", "pit", "crack"):
-        largest = max((size for name, size in groups if name == kind), default=0)
-        assert abs(first[kind] - second[kind]) <= largest
-
-
-def test_kinds_of_one_group_each_are_spread_over_both_parts():
-    samples = samples_of([(kind, 3) for kind in ("pit", "crack", "break", "fray", "good")])
-    assert sorted(len(part) for part in divide_by_group(samples)) == [6, 9]
-
-
-def test_a_group_with_one_defect_is_shared_out_by_its_defect():
-    samples = [
-        sample(f"{part} {number}", kind if number == 0 else "good", part)
-        for part, kind, size in (
-            ("a", "pit", 10),
-            ("b", "pit", 3),
-            ("c", "crack", 4),
-            ("d", "crack", 3),
-        )
-        for number in range(size)
-    ]
-    for part in divide_by_group(samples):
-        assert sorted(s.kind for s in part if s.defective) == ["crack", "pit"]
 
 
 @pytest.mark.parametrize(

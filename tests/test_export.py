@@ -23,10 +23,13 @@ from runtime.manifest import open_bundle
 from runtime.record import write_record
 from runtime.spec import InputSpec
 from train.checkpoint import load_model, load_record, new_network, save_model
-from train.dataset import divide_by_group, read_dataset
+from train.dataset import read_dataset
+from train.division import divide_by_group
+from train.encoder import DEFAULT_ENCODER
 from train.network import NetworkConfig
 from train.scorecard import evaluate
 from train.torch_engine import TorchEngine
+from train.weights import load_encoder_weights
 
 FLOAT_FILES = {
     "manifest.json",
@@ -115,7 +118,8 @@ def test_float_onnx_says_what_torch_says(trained_run, float_bundle):
 
 def test_float_onnx_of_a_colour_network_says_what_torch_says():
     torch.manual_seed(1)
-    network = new_network(NetworkConfig(channels=3), pretrained=True).eval()
+    network = new_network(NetworkConfig(channels=3)).eval()
+    load_encoder_weights(network.encoder, DEFAULT_ENCODER, "auto")
     model = float_onnx(network, InputSpec(64, 64, 3))
     assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]] == [64, 64, 3]
     assert_same_as_torch(model, network, noise(3))
@@ -355,7 +359,7 @@ def test_a_model_without_classifier_has_no_gate_to_export(trained_run, tmp_path)
     record = load_record(trained_run)
     config = replace(record.network, classifier=False)
     (tmp_path / "run").mkdir()
-    network = new_network(config, pretrained=False)
+    network = new_network(config)
     save_model(tmp_path / "run", network, replace(record, network=config))
     wanted = settings_of(tmp_path / "run", tmp_path / "out" / "bundle")
     assert_refused(ModelError, "--no-classifier: it has no gate to export", wanted)

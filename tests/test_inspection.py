@@ -54,7 +54,7 @@ def test_the_mask_is_drawn_for_the_open_tiles_only():
     assert engine.drawn == [1, 5]
     assert inspection.verdict.verdict is Answer.NG
     assert inspection.verdict.score == pytest.approx(0.9)
-    found = foreground(inspection.canvas, (176, 120), limits)
+    found = foreground(inspection.canvas, (176, 120), limits)[0]
     assert np.array_equal(found, expected)
     assert sum(d.area_px for d in inspection.verdict.defects) == pytest.approx(expected.sum())
 

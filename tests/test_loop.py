@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import threading
 
 import cv2
 import numpy as np
@@ -325,3 +326,21 @@ def test_a_lost_source_is_said_after_the_counts(int8_bundle, images, tmp_path, m
     _, *verdicts, counts = lines_of(tmp_path / "lines")
     assert counts["samples"] == 3
     assert_conserved(verdicts, counts)
+
+
+def test_a_run_that_is_told_to_stop_writes_the_verdict_at_hand(int8_bundle, images, tmp_path):
+    stop = threading.Event()
+    stop.set()
+    counts = run_source(open_bundle(int8_bundle), str(images), tmp_path / "lines", stop=stop)
+    _, verdict, last = lines_of(tmp_path / "lines")
+    assert verdict["seq"] == 0
+    assert last == counts.record()
+    assert last["samples"] == 1
+
+
+def test_a_video_without_a_frame_is_refused(int8_bundle, tmp_path):
+    empty = tmp_path / "empty.avi"
+    cv2.VideoWriter(str(empty), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64)).release()
+    with pytest.raises(SourceError, match=r"empty\.avi: (holds no frame|is no video)"):
+        run_source(open_bundle(int8_bundle), str(empty), tmp_path / "lines")
+    assert not (tmp_path / "lines").exists()

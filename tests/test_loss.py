@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.loss import joint_loss, segmentation_loss
+from train.batches import Example
+from train.loss import LossWeights, joint_loss, segmentation_loss
+from train.network import Judged
 
 SIDE = 64
 
@@ -25,7 +27,7 @@ def dice(logits, truth, smooth=1.0):
     return float(1 - (2 * (p * truth).sum() + smooth) / (p.sum() + truth.sum() + smooth))
 
 
-def batch(seed, samples=3, classes=2, shape=(5, 4)):
+def batch(seed, samples=3, classes=2, shape=(4, 4)):
     """Decision, mask, label and truth, as float64."""
     rng = np.random.default_rng(seed)
     decision, label = rng.normal(0, 2, (samples, classes)), rng.integers(0, 2, (samples, classes))
@@ -34,20 +36,45 @@ def batch(seed, samples=3, classes=2, shape=(5, 4)):
     return decision, mask, label.astype(float), truth.astype(float)
 
 
+def example(label, truth, drawn=None):
+    """What the loss takes of a batch."""
+    known = torch.ones(len(label)) if drawn is None else torch.tensor(drawn)
+    return Example(torch.empty(0), truth, label, known)
+
+
+PAPER = LossWeights(1.0, 0.5, 0.0)
+
+
+def loss_of(decision, mask, label, truth, weights=PAPER, location=None):
+    places = torch.zeros_like(mask[..., ::2, ::2]) if location is None else location
+    return joint_loss(Judged(decision, mask, places), example(label, truth), weights)
+
+
+def block_maximum(truth):
+    """The largest of each block of 2x2."""
+    samples, classes, height, width = truth.shape
+    return truth.reshape(samples, classes, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+
+
 def square(side):
     truth = torch.zeros(1, 1, SIDE, SIDE)
     truth[..., :side, :side] = 1
     return truth
 
 
-@given(st.integers(0, 999), st.floats(0, 2), st.floats(0, 2))
-def test_the_loss_is_its_formula_sample_by_sample(seed, seg_weight, cls_weight):
+@given(st.integers(0, 999), st.floats(0, 2), st.floats(0, 2), st.floats(0, 2))
+def test_the_loss_is_its_formula_sample_by_sample(seed, seg_weight, cls_weight, locate_weight):
     parts = batch(seed)
     seg = [cross_entropy(m, t) + dice(m, t) for m, t in zip(*parts[1::2], strict=True)]
+    location = np.random.default_rng(seed).normal(0, 2, (3, 2, 2, 2))
+    places = block_maximum(parts[3])
+    locate = [cross_entropy(m, t) + dice(m, t) for m, t in zip(location, places, strict=True)]
     expected = seg_weight * np.mean(seg) + cls_weight * cross_entropy(*parts[0::2])
+    expected += locate_weight * np.mean(locate)
     tensors = [torch.from_numpy(part) for part in parts]
+    weights = LossWeights(seg_weight, cls_weight, locate_weight)
     assert segmentation_loss(*tensors[1::2]).tolist() == pytest.approx(seg, rel=1e-9)
-    found = joint_loss(*tensors, seg_weight, cls_weight)
+    found = loss_of(*tensors, weights, torch.from_numpy(location))
     assert found.shape == ()
     assert float(found) == pytest.approx(expected, rel=1e-9)
 
@@ -55,8 +82,8 @@ def test_the_loss_is_its_formula_sample_by_sample(seed, seg_weight, cls_weight):
 @given(st.integers(0, 999))
 def test_a_batch_weighs_its_samples_equally(seed):
     parts = [torch.from_numpy(part) for part in batch(seed, samples=4)]
-    alone = [joint_loss(*(part[n : n + 1] for part in parts), 1.0, 0.5) for n in range(4)]
-    together = joint_loss(*parts, 1.0, 0.5)
+    alone = [loss_of(*(part[n : n + 1] for part in parts)) for n in range(4)]
+    together = loss_of(*parts)
     assert float(together) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-9)
 
 
@@ -74,7 +101,7 @@ def test_missing_a_tiny_defect_costs_as_much_dice_as_missing_a_large_one():
 def test_the_decision_on_a_tiny_defect_pulls_as_hard_as_on_a_large_one():
     decision = torch.zeros(2, 1, requires_grad=True)
     truth = torch.cat([square(2), square(60)])
-    joint_loss(decision, torch.zeros_like(truth), torch.ones(2, 1), truth, 0.5, 0.5).backward()
+    loss_of(decision, torch.zeros_like(truth), torch.ones(2, 1), truth).backward()
     tiny, large = decision.grad.flatten().tolist()
     assert tiny == large < 0
 
@@ -87,5 +114,35 @@ def test_an_empty_mask_drawn_empty_costs_nothing():
 
 def test_confident_logits_keep_the_loss_finite():
     logits = torch.tensor([[[[1e4, -1e4]]]])
-    loss = joint_loss(logits[0, 0, :, :1], logits, torch.zeros(1, 1), 1 - logits.clamp(0, 1), 1, 1)
+    label, truth = torch.zeros(1, 1), 1 - logits.clamp(0, 1)
+    loss = loss_of(logits[0, 0, :, :1], logits, label, truth, location=logits)
     assert torch.isfinite(loss)
+
+
+@given(st.integers(0, 999))
+def test_a_sample_without_a_mask_teaches_the_decision_alone(seed):
+    decision, mask, label, truth = (torch.from_numpy(part) for part in batch(seed, samples=2))
+    mask.requires_grad_()
+    judged = Judged(decision, mask, torch.zeros(2, 2, 2, 2))
+    mixed = joint_loss(judged, example(label, truth, [1.0, 0.0]), PAPER)
+    mixed.backward()
+    assert (mask.grad[0] != 0).all()
+    assert (mask.grad[1] == 0).all()
+    seg = float(segmentation_loss(mask, truth)[0].detach())
+    cls = cross_entropy(decision.numpy(), label.numpy())
+    assert float(mixed.detach()) == pytest.approx(seg + 0.5 * cls, rel=1e-6)
+
+
+def test_a_batch_without_any_mask_still_teaches_the_decision():
+    decision = torch.zeros(2, 1, requires_grad=True)
+    mask, truth = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    batch_of_two = example(torch.ones(2, 1), truth, [0.0, 0.0])
+    judged = Judged(decision, mask, torch.zeros(2, 1, 2, 2))
+    joint_loss(judged, batch_of_two, LossWeights()).backward()
+    assert (decision.grad < 0).all()
+
+
+def test_without_a_classifier_the_mask_alone_is_taught():
+    decision, mask, label, truth = (torch.from_numpy(part) for part in batch(1))
+    loss = joint_loss(Judged(decision, mask, None), example(label, truth), LossWeights())
+    assert float(loss) == pytest.approx(float(segmentation_loss(mask, truth).mean()))

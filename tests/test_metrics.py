@@ -13,6 +13,7 @@ from sklearn.metrics import jaccard_score, recall_score
 from train.metrics import (
     Outcome,
     Overlap,
+    class_miou,
     false_reject_rate,
     image_ap,
     image_auroc,
@@ -31,6 +32,11 @@ NAMES_IN_RESULT_FILES = {
     "gated_seg_miou",
     "gated_seg_recall",
     "pooled_miou",
+    "class_miou",
+    "recall_at_5",
+    "seg_recall_at_5",
+    "gated_seg_miou_at_5",
+    "seg_recall_small_at_5",
     "image_ap",
     "image_auroc",
     "false_reject_rate",
@@ -59,11 +65,21 @@ def overlaps_of(truth, predicted):
     return [overlap(np.where(g, 255, 0).astype(np.uint8), p) for g, p in pairs]
 
 
-def result(label, score, *, opened=True, raw=(0, 0, 0), gated=None):
+def result(label, score, *, opened=True, drawn=True, raw=(0, 0, 0), gated=None, classes=()):
     counts = Overlap(*raw)
-    kind = "pit" if label else "good"
-    gated_counts = counts if gated is None else Overlap(*gated)
-    return Outcome("a", kind, "a", bool(label), score, opened, counts, gated_counts, math.nan)
+    return Outcome(
+        name="a",
+        kind="pit" if label else "good",
+        group="a",
+        defective=bool(label),
+        drawn=drawn,
+        score=score,
+        opened=opened,
+        raw=counts,
+        gated=counts if gated is None else Overlap(*gated),
+        classes=tuple(Overlap(*counts) for counts in classes),
+        contrast=math.nan,
+    )
 
 
 def scored(labels, scores):
@@ -193,3 +209,48 @@ def test_a_summary_has_the_names_of_result_files_and_is_json():
     metrics = summary(scored([0, 1], [0.1, 0.9]), 0.5)
     assert metrics.keys() >= NAMES_IN_RESULT_FILES
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_a_sample_that_is_not_drawn_counts_for_the_gate_alone():
+    drawn, known = result(1, 0.9, raw=(8, 8, 4)), result(1, 0.1, opened=False, drawn=False)
+    metrics = summary([drawn, known], 0.5)
+    assert metrics["recall"] == pytest.approx(1 / 2)
+    assert (metrics["seg_miou"], metrics["seg_recall"]) == pytest.approx((1 / 3, 1))
+
+
+def test_the_miou_of_classes_is_pooled_in_each_and_then_averaged():
+    first = result(1, 0.9, classes=[(10, 10, 5), (0, 0, 0)])
+    second = result(1, 0.9, classes=[(90, 90, 85), (4, 4, 4)])
+    assert class_miou([first, second]) == pytest.approx((90 / 110 + 4 / 4) / 2)
+    assert class_miou([first]) == pytest.approx(5 / 15)
+
+
+@given(
+    st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), min_size=1, max_size=60),
+    st.lists(st.sampled_from([0.1, 0.3, 0.45, 0.6]), min_size=1, max_size=20),
+)
+def test_the_point_at_5_percent_is_the_best_that_rejects_no_more(good, defective):
+    outcomes = scored([0] * len(good) + [1] * len(defective), good + defective)
+    allowed = [
+        threshold
+        for threshold in (*np.nextafter([0, *good, *defective], 1),)
+        if np.mean(np.asarray(good) >= threshold) <= 0.05
+    ]
+    best = max(np.mean(np.asarray(defective) >= threshold) for threshold in allowed)
+    assert summary(outcomes, 0.5)["recall_at_5"] == pytest.approx(best)
+
+
+def test_at_5_percent_masks_of_samples_below_the_point_do_not_count():
+    good = [result(0, n / 100, raw=(0, 3 * (n > 17), 0)) for n in range(20)]
+    caught, missed = result(1, 0.9, raw=(9, 9, 9)), result(1, 0.05, raw=(4, 4, 4))
+    metrics = summary([*good, caught, missed], 0.5)
+    assert metrics["recall_at_5"] == metrics["seg_recall_at_5"] == pytest.approx(1 / 2)
+    assert metrics["gated_seg_miou_at_5"] == pytest.approx((1 + 0 + 0) / 3)
+    assert metrics["seg_recall_small_at_5"] == 0
+
+
+def test_without_good_samples_everything_is_open_at_5_percent():
+    metrics = summary([result(1, 0.0, raw=(4, 4, 4)), result(1, 0.9, raw=(9, 0, 0))], 0.5)
+    assert metrics["recall_at_5"] == 1
+    assert metrics["seg_recall_at_5"] == pytest.approx(1 / 2)
+    assert metrics["seg_recall_small_at_5"] == 1

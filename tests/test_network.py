@@ -8,6 +8,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from runtime.errors import ModelError
 from train.encoder import EvenInputConv2d, encoder
 from train.network import JointNetwork
+from train.weights import load_encoder_weights
 
 LITE0 = "tf_efficientnet_lite0"
 COUNTERPARTS = {
@@ -25,7 +26,9 @@ COUNTERPARTS = {
 @pytest.fixture(scope="module")
 def pretrained_grey():
     torch.manual_seed(0)
-    return JointNetwork(LITE0, 1, 1, classifier=True, pretrained=True).eval()
+    network = JointNetwork(LITE0, 1, 1, classifier=True).eval()
+    assert load_encoder_weights(network.encoder, LITE0, "auto") is None
+    return network
 
 
 def pixels(samples=2, height=64, width=96, channels=1):
@@ -39,7 +42,8 @@ def pixels(samples=2, height=64, width=96, channels=1):
 def test_a_decision_for_each_class_and_a_mask_of_half_the_size(name, channels, classes):
     network = JointNetwork(name, channels, classes, classifier=True).eval()
     image = pixels(channels=channels)
-    decision, mask = network(image)
+    decision, mask, location = network(image)
+    assert location.shape == (2, classes, 8, 12)
     assert decision.shape == (2, classes)
     assert mask.shape == (2, classes, 32, 48)
     sides = [tuple(skip.shape[-2:]) for skip in network.encode(image)]
@@ -71,7 +75,8 @@ def test_the_mask_costs_the_decision_nothing(pretrained_grey):
 @torch.inference_mode()
 def test_without_a_classifier_the_score_is_the_largest_of_the_mask():
     network = JointNetwork("resnet18", 1, 2, classifier=False).eval()
-    decision, mask = network(pixels())
+    decision, mask, location = network(pixels())
+    assert location is None
     assert np.array_equal(decision.numpy(), mask.numpy().max(axis=(2, 3)))
 
 
@@ -79,7 +84,7 @@ def test_without_a_classifier_the_score_is_the_largest_of_the_mask():
 @torch.inference_mode()
 def test_folding_grey_gives_the_same_numbers(name):
     torch.manual_seed(0)
-    network = JointNetwork(name, 1, 1, classifier=True, pretrained=True).eval()
+    network = JointNetwork(name, 1, 1, classifier=True).eval()
     before = network(pixels())
     network.fold_grey()
     first = next(m for m in network.encoder.modules() if isinstance(m, torch.nn.Conv2d))
@@ -127,7 +132,7 @@ def test_pixels_are_normalised_as_in_the_encoders_training(name, mean, std):
 )
 def test_an_encoder_that_cannot_be_used_is_refused_with_one_that_can(name, message):
     with pytest.raises(ModelError, match=message):
-        encoder(name, pretrained=False)
+        encoder(name)
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -144,7 +149,7 @@ def test_an_even_input_is_padded_as_timm_does(kernel, stride, groups):
 
 
 def test_no_padding_is_left_to_be_computed_when_running():
-    assert not [m for m in encoder(LITE0, pretrained=False).modules() if type(m) is Conv2dSame]
+    assert not [m for m in encoder(LITE0).modules() if type(m) is Conv2dSame]
 
 
 def test_imagenet_weights_are_those_of_the_package(pretrained_grey):
@@ -158,5 +163,5 @@ def test_imagenet_weights_are_those_of_the_package(pretrained_grey):
 
 
 def test_without_pretraining_the_weights_are_others(pretrained_grey):
-    fresh = encoder(LITE0, pretrained=False).conv_stem.weight
+    fresh = encoder(LITE0).conv_stem.weight
     assert not torch.equal(fresh, pretrained_grey.encoder.conv_stem.weight)

@@ -15,9 +15,16 @@ PERFECT = {
 
 
 @pytest.mark.parametrize("n", range(1, 120))
-def test_a_fall_of_a_single_sample_is_within_the_limits(n):
+def test_a_recall_may_fall_by_a_single_sample(n):
     exact = {**PERFECT, "n_defective": n}
     assert broken_limits(exact, {**exact, "recall": (n - 1) / n}) == []
+    if n < 100:
+        assert len(broken_limits(exact, {**exact, "recall": (n - 2) / n})) == 1
+
+
+@pytest.mark.parametrize("name", ["seg_miou", "image_ap"])
+def test_what_is_no_share_of_samples_has_no_such_slack(name):
+    assert len(broken_limits(PERFECT, {**PERFECT, name: PERFECT[name] - 0.02})) == 1
 
 
 def test_a_fall_beyond_the_limits_is_told_by_metric():

@@ -27,7 +27,9 @@ from runtime.images import read_image, write_png
 from runtime.inspection import Inspector
 from runtime.record import write_record
 from runtime.spec import InputSpec, Limits
-from train.dataset import Sample, read_dataset
+from train.dataset import read_dataset
+from train.drawing import MaskFile
+from train.sample import Sample
 
 SPEC = InputSpec(32, 32, 1)
 SIDES, DEPTHS = (2, 6, 12), (10, 40, 90)
@@ -41,8 +43,10 @@ def draw(folder, name, *, kind="pit", group="", side=4, depth=30):
         mask[10 : 10 + side, 10 : 10 + side] = 255
     write_png(folder / f"{name}.png", image)
     write_png(folder / f"{name}-mask.png", mask)
-    paths = folder / f"{name}.png", folder / f"{name}-mask.png"
-    return Sample(name, *paths, kind != "good", kind, "train", group or name)
+    drawing = MaskFile(folder / f"{name}-mask.png", 1)
+    return Sample(
+        name, folder / f"{name}.png", drawing, kind != "good", kind, "train", group or name
+    )
 
 
 @pytest.fixture(scope="module")

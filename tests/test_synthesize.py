@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import DataError
+from train.contrast import CLEARLY_VISIBLE
 from train.synthesize import (
-    CLEARLY_VISIBLE,
     SynthesisSettings,
     render,
     set_plans,

@@ -16,6 +16,7 @@ from export.split import write_split
 from runtime.spec import InputSpec
 from train.encoder import DEFAULT_ENCODER
 from train.network import JointNetwork
+from train.weights import load_encoder_weights
 
 trt = pytest.importorskip(
     "tensorrt_rtx_bindings",
@@ -27,7 +28,8 @@ trt = pytest.importorskip(
 def rendering(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rtx")
     spec = InputSpec(64, 96, 1)
-    network = JointNetwork(DEFAULT_ENCODER, 1, 1, classifier=True, pretrained=True)
+    network = JointNetwork(DEFAULT_ENCODER, 1, 1, classifier=True)
+    load_encoder_weights(network.encoder, DEFAULT_ENCODER, "auto")
     model = part_of(float_onnx(network, spec), ["image"], ["score", "mask"])
     onnx.save(model, folder / "model.onnx")
     rng = np.random.default_rng(0)

@@ -18,16 +18,19 @@ input_sizes = st.tuples(st.integers(8, 64), st.integers(8, 64)).map(
 )
 fits = st.sampled_from(Fit)
 overlaps = st.floats(0, 0.6)
+scales = st.floats(0.2, 2.0)
 
 
 def ends(rect: Rect) -> Size:
     return rect.x + rect.width, rect.y + rect.height
 
 
-@given(frame_sizes, input_sizes, fits, overlaps)
-def test_tiles_cover_every_pixel(frame_size: Size, input_size: Size, fit: Fit, overlap: float):
+@given(frame_sizes, input_sizes, fits, overlaps, scales)
+def test_tiles_cover_every_pixel(
+    frame_size: Size, input_size: Size, fit: Fit, overlap: float, scale: float
+):
     seen = np.zeros(frame_size[::-1], np.bool_)
-    for tile in tiles(frame_size, input_size, fit, overlap):
+    for tile in tiles(frame_size, input_size, fit, overlap, scale):
         region, (right, bottom) = tile.region, ends(tile.region)
         assert min(region.x, region.y) >= 0
         assert min(region.width, region.height) >= 1
@@ -37,9 +40,11 @@ def test_tiles_cover_every_pixel(frame_size: Size, input_size: Size, fit: Fit, o
     assert seen.all()
 
 
-@given(frame_sizes, input_sizes, fits)
-def test_targets_are_even_and_lie_in_the_input(frame_size: Size, input_size: Size, fit: Fit):
-    for tile in tiles(frame_size, input_size, fit):
+@given(frame_sizes, input_sizes, fits, scales)
+def test_targets_are_even_and_lie_in_the_input(
+    frame_size: Size, input_size: Size, fit: Fit, scale: float
+):
+    for tile in tiles(frame_size, input_size, fit, scale=scale):
         target, (right, bottom) = tile.target, ends(tile.target)
         assert [side % 2 for side in (target.x, target.y, right, bottom)] == [0] * 4
         assert min(target.x, target.y) >= 0
@@ -57,6 +62,34 @@ def test_tiles_keep_the_frames_scale(frame_size: Size, input_size: Size, overlap
         ):
             assert region == min(length, room)
             assert target == region + region % 2
+
+
+@given(frame_sizes, input_sizes, scales)
+def test_tiles_bring_the_frame_to_the_scale(frame_size: Size, input_size: Size, scale: float):
+    for tile in tiles(frame_size, input_size, Fit.TILE, scale=scale):
+        for region, target in (
+            (tile.region.width, tile.target.width),
+            (tile.region.height, tile.target.height),
+        ):
+            assert abs(target - scale * region) <= 2
+
+
+@given(frame_sizes, input_sizes, scales)
+def test_the_masks_of_scaled_tiles_lie_where_their_tiles_do(
+    frame_size: Size, input_size: Size, scale: float
+):
+    placed = tiles(frame_size, input_size, Fit.TILE, scale=scale)
+    for index, tile in enumerate(placed):
+        target = halved(tile).target
+        mask = np.zeros((1, input_size[1] // 2, input_size[0] // 2), np.uint8)
+        mask[:, target.y : target.y + target.height, target.x : target.x + target.width] = 255
+        canvas = mask_canvas(frame_size, input_size, placed, {index: mask})
+        rows, columns = np.nonzero(canvas.masks[0])
+        for first, begin, ratio in (
+            (columns.min(), tile.region.x, canvas.scale[0]),
+            (rows.min(), tile.region.y, canvas.scale[1]),
+        ):
+            assert abs(first - begin / ratio) <= 1.5
 
 
 @given(st.integers(1, 2000), st.integers(8, 64), st.floats(0, 0.6))

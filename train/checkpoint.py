@@ -38,18 +38,14 @@ class ModelRecord:
     versions: dict[str, str]
 
 
-def new_network(config: NetworkConfig, *, pretrained: bool) -> JointNetwork:
-    """The network that `config` describes.
+def new_network(config: NetworkConfig) -> JointNetwork:
+    """The network that `config` describes, not trained yet.
 
     Raises:
         ModelError: the encoder is unknown, or gives features of other sizes.
     """
     network = JointNetwork(
-        config.encoder,
-        config.channels,
-        config.classes,
-        classifier=config.classifier,
-        pretrained=pretrained,
+        config.encoder, config.channels, config.classes, classifier=config.classifier
     )
     try:
         with torch.inference_mode():
@@ -105,7 +101,7 @@ def load_model(run: Path) -> tuple[JointNetwork, ModelRecord]:
             f"{weights}: sha256 is {found[:12]}, {RECORD} says {record.weights_sha256[:12]}; "
             "the file was changed, restore it or train again"
         )
-    network = new_network(record.network, pretrained=False)
+    network = new_network(record.network)
     try:
         network.load_state_dict(load(content))
     except (RuntimeError, SafetensorError) as error:

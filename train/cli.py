@@ -1,4 +1,4 @@
-"""Flags of `synthesize`, `train` and `evaluate`."""
+"""Flags of `synthesize`, `inspect-data`, `train` and `evaluate`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from runtime.size import parse_size
+from train.size import parse_size
 
 Data = Annotated[
-    Path, typer.Option(help="Dataset: a folder with split.csv, or with images/ and masks/.")
+    str,
+    typer.Option(
+        metavar="PATH[::FORMAT]", help="Dataset; its layout is recognised (see train/README.md)."
+    ),
 ]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Pixels, both multiples of 32.")]
 FITS = ("stretch", "letterbox", "tile")
@@ -42,16 +45,37 @@ def synthesize(
         )
 
 
+def inspect_data(
+    data: Data,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw samples of every kind into this PNG.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """Show what a dataset holds, and all that is wrong with it, before it is learned."""
+    from train.survey import inspect_data as run_inspection
+
+    run_inspection(data, sheet, json)
+
+
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     input: Size = "256x256",  # noqa: A002
     fit: Annotated[str, typer.Option(help="stretch, letterbox, or tile.")] = "stretch",
+    scale: Annotated[
+        float, typer.Option(min=0.01, help="With --fit tile: 0.5 sees a frame at half its size.")
+    ] = 1.0,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="A score and a mask for each class of defects.")
+    ] = False,
     encoder: Annotated[str, typer.Option(help="A timm model.")] = "tf_efficientnet_lite0",
     classifier: Annotated[
         bool, typer.Option(help="Without: the score is the mask's maximum, for comparison.")
     ] = True,
-    pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
+    weights: Annotated[
+        str, typer.Option(help="Of the encoder: auto (a pip package's), hub, none, or a file.")
+    ] = "auto",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the samples.")] = 20,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,
@@ -77,9 +101,11 @@ def train(
             width=width,
             height=height,
             fit=Fit(_one_of(FITS, fit, "--fit")),
+            scale=scale,
+            by_class=by_class,
             encoder=encoder,
             classifier=classifier,
-            pretrained=pretrained,
+            weights=weights,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -102,11 +128,17 @@ def evaluate(
         Path | None,
         typer.Option(help="What the runtime wrote for this split: compare, and show its times."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html: the numbers, charts and pictures.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="A second run or bundle, shown beside the first.")
+    ] = None,
 ) -> None:
     """Measure a model on a split: by sample and by pixel, raw and behind the gate."""
     from train.scorecard import evaluate as run_evaluation
 
-    run_evaluation(model, data, split, json, verdicts)
+    run_evaluation(model, data, split, json, verdicts, report, beside)
 
 
 def _one_of(choices: Sequence[str], value: str, flag: str) -> str:

@@ -1,50 +1,38 @@
-"""Reads datasets: which image is a sample of what, with which mask, in which split.
-
-Two layouts are known:
-
-- `split.csv` with the columns `file,mask,label,class,split,group` (more columns are passed over);
-  label 1 = defective; `group` = images that show one object;
-- `images/` and `masks/`, paired by path without suffix; no mask, or an empty one, means good.
-  `images/train`, `images/val`, `images/test` give the split; without them it is made by name.
-"""
+"""Reads datasets in the layouts that people have: which image is a sample of what, where."""
 
 import csv
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import IMAGE_SUFFIXES, Image, read_image
+from runtime.images import Image, read_image
+from runtime.record import write_atomically
+from train.division import leaks, with_splits
+from train.drawing import MAX_CLASSES, Relabelled
+from train.readers import FORMATS, format_of
+from train.sample import DEFECT, GOOD, SPLITS, Sample
 
-SPLITS = ("train", "val", "test")
-GOOD = "good"
-COLUMNS = ("file", "mask", "label", "class", "split", "group")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One inspected part: an image, its truth, and what it must not be separated from."""
-
-    name: str
-    image: Path
-    mask: Path | None
-    defective: bool
-    kind: str
-    split: str
-    group: str
+SPLITS_FILE = "splits.csv"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples in a fixed order, and a digest that changes when the list does."""
+    """Samples in a fixed order, and a digest that changes when the list does.
+
+    A drawing's index k is the k-th of `class_names`, from 1.
+    """
 
     root: Path
+    layout: str
     samples: tuple[Sample, ...]
+    class_names: tuple[str, ...]
     digest: str
+    split_was_made: bool = False
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of the split `name`.
@@ -60,72 +48,113 @@ class Dataset:
             )
         return chosen
 
+    def taught(self, class_names: Sequence[str]) -> "Dataset":
+        """The same set in the classes of a model: `("defect",)` is any class, else by name.
 
-def read_dataset(root: Path) -> Dataset:
-    """The dataset in the folder `root`, in the layout that is found there.
+        Raises:
+            DataError: a class of the set is unknown to the model.
+        """
+        if tuple(class_names) == self.class_names:
+            return self
+        if tuple(class_names) == (DEFECT,):
+            indices = (0, *(1 for _ in self.class_names))
+        else:
+            indices = (0, *(_index(self.root, class_names, name) for name in self.class_names))
+        samples = tuple(
+            replace(s, drawing=Relabelled(s.drawing, indices)) if s.drawing else s
+            for s in self.samples
+        )
+        return replace(self, samples=samples, class_names=tuple(class_names))
+
+
+def read_dataset(source: Path | str) -> Dataset:
+    """The dataset `PATH` or `PATH::format`; without a format, that which is found there.
 
     Raises:
-        DataError: no known layout, a missing file, or a wrong field.
+        DataError: no known layout, a missing file, a wrong field, or a group in two splits.
     """
-    if (root / "split.csv").is_file():
-        samples = _read_split_csv(root)
-    elif (root / "images").is_dir():
-        samples = _read_folder_pair(root)
-    else:
-        raise DataError(f"{root}: no dataset; expected split.csv, or the folders images and masks")
-    for sample in samples:
-        for path in filter(None, (sample.image, sample.mask)):
-            if not path.is_file():
+    dataset = list_dataset(source)
+    for problem in leaks(dataset.samples):
+        raise DataError(f"{dataset.root}: {problem}")
+    return dataset
+
+
+def list_dataset(source: Path | str) -> Dataset:
+    """As `read_dataset`, but groups may lie in two splits.
+
+    Raises:
+        DataError: as there.
+    """
+    path, _, layout = str(source).partition("::")
+    root = Path(path)
+    layout = layout or format_of(root)
+    if layout not in FORMATS:
+        raise DataError(f"{source}: format '{layout}' is unknown; expected one of {list(FORMATS)}")
+    listing = FORMATS[layout].read(root)
+    for sample in listing.samples:
+        for needed in filter(None, (sample.image, sample.drawing and sample.drawing.file())):
+            if not needed.is_file():
                 raise DataError(
-                    f"{path}: is missing, though sample '{sample.name}' names it; "
+                    f"{needed}: is missing, though sample '{sample.name}' names it; "
                     "restore the file or take out the sample"
                 )
-    _refuse_leaks(root, samples)
-    return Dataset(root, samples, _digest(samples))
+    if len(listing.class_names) > MAX_CLASSES:
+        raise DataError(
+            f"{root}: has {len(listing.class_names)} classes, at most {MAX_CLASSES} are possible; "
+            "give kinds of defects that look alike one name"
+        )
+    samples = _with_written_splits(root, listing.samples)
+    divided = with_splits(samples)
+    return Dataset(root, layout, divided, listing.class_names, _digest(divided), divided != samples)
 
 
-def _refuse_leaks(root: Path, samples: Iterable[Sample]) -> None:
-    """What is tested must not have been learned: a group lies in one split."""
-    split_of: dict[str, str] = {}
-    for sample in samples:
-        split = split_of.setdefault(sample.group, sample.split)
-        if split != sample.split:
-            raise DataError(
-                f"{root}: group '{sample.group}' is in split {split} and, with '{sample.name}', in "
-                f"{sample.split}; images of one object belong in one split"
-            )
+def write_splits(path: Path, samples: Sequence[Sample]) -> None:
+    """Write which sample is in which split; put into the dataset's folder, the file is heeded."""
+    text = io.StringIO()
+    csv.writer(text).writerows([("file", "split"), *((s.name, s.split) for s in samples)])
+    write_atomically(path, text.getvalue().encode())
 
 
 def read_mask(sample: Sample, shape: tuple[int, int]) -> Image:
-    """The true mask of `sample` as uint8 0 or 255, (H, W) = `shape`; zeros for a good sample.
+    """The class index of every pixel of `sample`, (H, W) = `shape`; zeros where nothing is drawn.
 
     Raises:
         DataError: unreadable, or of another size than the image.
     """
-    if sample.mask is None or not sample.defective:
+    if sample.drawing is None or not sample.defective:
         return np.zeros(shape, np.uint8)
-    mask = read_image(sample.mask, channels=1)
-    if mask.shape != shape:
-        height, width = mask.shape
-        raise DataError(
-            f"{sample.mask}: mask is {width}x{height}, its image is {shape[1]}x{shape[0]}; "
-            "draw the mask on the image it belongs to"
-        )
-    truth: Image = np.where(mask > 0, 255, 0).astype(np.uint8)
-    return truth
+    return sample.drawing.draw(shape)
 
 
 def check_sample(sample: Sample) -> None:
     """Refuse a sample that cannot be learned from.
 
     Raises:
-        DataError: an unreadable image or mask, one of another size, or a defect that is not drawn.
+        DataError: the first of `problems`.
     """
-    image = read_image(sample.image, channels=1)
-    if sample.defective and not read_mask(sample, (image.shape[0], image.shape[1])).any():
-        raise DataError(
-            f"{sample.image}: is labelled defective, but its mask is empty or absent; "
-            "draw the defect, or label it 0"
+    for problem in problems(sample):
+        raise DataError(problem)
+
+
+def problems(sample: Sample) -> Iterator[str]:
+    """What is wrong with the files of `sample`, a sentence each."""
+    try:
+        image = read_image(sample.image, channels=1)
+        if sample.drawing is None:
+            return
+        drawn = sample.drawing.draw((image.shape[0], image.shape[1])).any()
+    except DataError as error:
+        yield str(error)
+        return
+    if sample.defective and not drawn:
+        yield (
+            f"{sample.drawing.file()}: '{sample.name}' is labelled defective, but nothing is "
+            "drawn; draw the defect, label the sample good, or take the mask out"
+        )
+    elif drawn and not sample.defective:
+        yield (
+            f"{sample.drawing.file()}: '{sample.name}' is labelled good, but a defect is drawn; "
+            "label it defective, or take the mask out"
         )
 
 
@@ -133,11 +162,12 @@ def defect_area_px(sample: Sample) -> int:
     """How many pixels of `sample` are defective.
 
     Raises:
-        DataError: the mask is unreadable.
+        DataError: the image or the mask is unreadable.
     """
-    if sample.mask is None or not sample.defective:
+    if sample.drawing is None or not sample.defective:
         return 0
-    return int(np.count_nonzero(read_image(sample.mask, channels=1)))
+    height, width = read_image(sample.image, channels=1).shape
+    return int(np.count_nonzero(read_mask(sample, (height, width))))
 
 
 def require_both_labels(samples: Sequence[Sample], where: str) -> None:
@@ -154,123 +184,29 @@ def require_both_labels(samples: Sequence[Sample], where: str) -> None:
             )
 
 
-def divide_by_group(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Divide `samples` in two, deterministically: a group stays whole, kinds are shared evenly.
+def _index(root: Path, class_names: Sequence[str], name: str) -> int:
+    if name not in class_names:
+        raise DataError(
+            f"{root}: class '{name}' is unknown to the model, which was taught "
+            f"{list(class_names)}; train with it, or take its samples out"
+        )
+    return list(class_names).index(name) + 1
 
-    The first part chooses (checkpoint, ranges, mask threshold); the second, which chose nothing,
-    may promise.
-    """
-    groups: dict[str, list[Sample]] = defaultdict(list)
+
+def _with_written_splits(root: Path, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    path = root / SPLITS_FILE
+    if not path.is_file():
+        return samples
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    written = {row.get("file"): row.get("split") for row in rows}
     for sample in samples:
-        groups[sample.group].append(sample)
-    parts: tuple[list[Sample], list[Sample]] = ([], [])
-    for members in sorted(groups.values(), key=_group_order):
-        kind = _main_kind(members)
-        smaller = min(parts, key=lambda part: (_count(part, kind), len(part)))
-        smaller.extend(members)
-    return parts
-
-
-def _group_order(members: Sequence[Sample]) -> tuple[bool, int, str]:
-    """Groups with defects first, so that the good ones level what came with them."""
-    good = all(not sample.defective for sample in members)
-    return good, -len(members), hashlib.sha256(members[0].group.encode()).hexdigest()
-
-
-def _count(part: Sequence[Sample], kind: str) -> int:
-    return sum(sample.kind == kind for sample in part)
-
-
-def _main_kind(members: Iterable[Sample]) -> str:
-    kinds = [sample.kind for sample in members]
-    return max(sorted(set(kinds)), key=lambda kind: (kind != GOOD, kinds.count(kind)))
-
-
-def _read_split_csv(root: Path) -> tuple[Sample, ...]:
-    table = root / "split.csv"
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{table}: columns {missing} are missing; expected {list(COLUMNS)}")
-            return tuple(_sample_of_row(root, table, reader.line_num, row) for row in reader)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{table}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
-
-
-def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
-    if row["label"] not in {"0", "1"}:
-        raise DataError(f"{table}:{line}: label is '{row['label']}', expected 0 or 1")
-    if row["split"] not in SPLITS:
-        raise DataError(f"{table}:{line}: split is '{row['split']}', expected one of {SPLITS}")
-    defective = row["label"] == "1"
-    return Sample(
-        name=row["file"],
-        image=root / row["file"],
-        mask=root / row["mask"] if row["mask"] else None,
-        defective=defective,
-        kind=row["class"] or ("defect" if defective else GOOD),
-        split=row["split"],
-        group=row["group"] or row["file"],
-    )
-
-
-def _read_folder_pair(root: Path) -> tuple[Sample, ...]:
-    masks = {
-        path.relative_to(root / "masks").with_suffix(""): path for path in _images(root / "masks")
-    }
-    samples = []
-    for image in _images(root / "images"):
-        key = image.relative_to(root / "images")
-        mask = masks.get(key.with_suffix(""))
-        defective = mask is not None and bool(read_image(mask, channels=1).any())
-        samples.append(
-            Sample(
-                name=f"images/{key.as_posix()}",
-                image=image,
-                mask=mask,
-                defective=defective,
-                kind="defect" if defective else GOOD,
-                split=key.parts[0] if key.parts[0] in SPLITS else "",
-                group=key.as_posix(),
+        if written.get(sample.name) not in SPLITS:
+            raise DataError(
+                f"{path}: split of '{sample.name}' is {written.get(sample.name)!r}, expected one "
+                f"of {SPLITS}; give it a line"
             )
-        )
-    if not samples:
-        raise DataError(f"{root / 'images'}: holds no image; put the samples there")
-    _refuse_orphans(masks, {sample.mask for sample in samples})
-    without = [sample.name for sample in samples if not sample.split]
-    if without and len(without) < len(samples):
-        raise DataError(
-            f"{root / without[0]}: lies in none of the folders {SPLITS}, others do; move it there"
-        )
-    return _split_by_name(samples) if without else tuple(samples)
-
-
-def _refuse_orphans(masks: dict[Path, Path], paired: set[Path | None]) -> None:
-    orphans = sorted(mask for mask in masks.values() if mask not in paired)
-    if orphans:
-        raise DataError(
-            f"{orphans[0]}: no image has this mask's name, nor those of {len(orphans) - 1} others; "
-            "name a mask as its image, or its defect would be taught as good"
-        )
-
-
-def _split_by_name(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Three in five for train, one for val, one for test, by the hash of the name alone.
-
-    So a sample stays where it is when others come.
-    """
-    shares = ("train", "val", "train", "test", "train")
-
-    def share(name: str) -> str:
-        return shares[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(shares)]
-
-    return tuple(replace(sample, split=share(sample.name)) for sample in samples)
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return tuple(replace(sample, split=str(written[sample.name])) for sample in samples)
 
 
 def _digest(samples: Sequence[Sample]) -> str:
@@ -278,5 +214,5 @@ def _digest(samples: Sequence[Sample]) -> str:
     for sample in samples:
         fields = (sample.name, str(sample.defective), sample.kind, sample.split, sample.group)
         digest.update("\0".join((*fields, str(sample.image.stat().st_size))).encode() + b"\n")
-        digest.update(hashlib.sha256(sample.mask.read_bytes() if sample.mask else b"").digest())
+        digest.update(sample.drawing.digest() if sample.drawing else b"")
     return digest.hexdigest()

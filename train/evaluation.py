@@ -15,14 +15,15 @@ from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Tile, mask_canvas
 from train.contrast import contrast_to_noise
-from train.dataset import Sample, defect_area_px, read_mask
+from train.dataset import defect_area_px, read_mask
 from train.metrics import Outcome, Overlap, overlap, seg_miou
 from train.operating_point import best_recall_threshold, mask_limit_candidates
+from train.sample import Sample
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One sample with its truth (H, W), and what the networks said on every tile."""
+    """One sample with its truth, class indices (H, W), and what the networks said on every tile."""
 
     sample: Sample
     image: Image
@@ -81,16 +82,21 @@ def outcome(prediction: Prediction, limits: Limits) -> Outcome:
     """What became of one sample under `limits`."""
     sample, score = prediction.sample, prediction.score
     opened = open_tiles(prediction.scores, limits.threshold)
-    raw = _overlap(prediction, limits, list(prediction.masks))
+    found = found_mask(prediction, limits, list(prediction.masks))
+    raw = overlap(prediction.truth, np.logical_or.reduce(found))
     return Outcome(
         name=sample.name,
         kind=sample.kind,
         group=sample.group,
         defective=sample.defective,
+        drawn=sample.drawing is not None or not sample.defective,
         score=score,
         opened=bool(opened),
         raw=raw,
         gated=raw if len(opened) == len(prediction.masks) else _overlap(prediction, limits, opened),
+        classes=tuple(
+            overlap(prediction.truth == index, part) for index, part in enumerate(found, start=1)
+        ),
         contrast=(
             contrast_to_noise(prediction.image, prediction.truth)
             if prediction.truth.any()
@@ -111,26 +117,44 @@ def sample_scores(inspector: Inspector, samples: Sequence[Sample], spec: InputSp
     ]
 
 
-def choose_mask_limits(inspector: Inspector, choosing: Sequence[Sample], spec: InputSpec) -> Limits:
-    """Mask threshold and minimum area with the best Seg_mIoU on `choosing`, gate left open."""
-    areas = [area for sample in choosing if (area := defect_area_px(sample))]
-    candidates = [Limits(0.0, *pair) for pair in mask_limit_candidates(min(areas, default=0))]
-    overlaps: dict[Limits, list[Overlap]] = {limits: [] for limits in candidates}
-    for prediction in predictions(inspector, choosing, spec):
-        for limits in candidates:
-            overlaps[limits].append(_overlap(prediction, limits, list(prediction.masks)))
-    return max(candidates, key=lambda limits: seg_miou(overlaps[limits]))
+def choose_mask_limits(
+    inspector: Inspector, samples: Sequence[Sample], spec: InputSpec, threshold: float
+) -> Limits:
+    """Mask threshold and minimum area with the best gated Seg_mIoU on `samples`.
+
+    Gated, since a mask is seen only where the gate opens: its limits need not guard good samples.
+    """
+    areas = [area for sample in samples if (area := defect_area_px(sample))]
+    pairs = mask_limit_candidates(min(areas, default=0))
+    overlaps: dict[tuple[float, float], list[Overlap]] = {pair: [] for pair in pairs}
+    for prediction in predictions(inspector, samples, spec):
+        opened = open_tiles(prediction.scores, threshold)
+        for pair in pairs:
+            overlaps[pair].append(_overlap(prediction, Limits(threshold, *pair), opened))
+    return Limits(threshold, *max(pairs, key=lambda pair: seg_miou(overlaps[pair])))
 
 
 def choose_threshold(inspector: Inspector, deciding: Sequence[Sample], spec: InputSpec) -> float:
-    """The gate's threshold with the best recall on `deciding`; see `best_recall_threshold`."""
+    """The gate's threshold with the best recall on `deciding`; see `best_recall_threshold`.
+
+    0, which every score reaches, where there are no good samples.
+    """
     labels = [sample.defective for sample in deciding]
+    if all(labels):
+        return 0.0
     return best_recall_threshold(sample_scores(inspector, deciding, spec), labels)
 
 
-def _overlap(prediction: Prediction, limits: Limits, chosen: Sequence[int]) -> Overlap:
+def found_mask(
+    prediction: Prediction, limits: Limits, chosen: Sequence[int]
+) -> npt.NDArray[np.bool_]:
+    """Where each class is found, (K, H, W), by the masks of the `chosen` tiles."""
     frame_size = (prediction.image.shape[1], prediction.image.shape[0])
     masks = {tile: prediction.masks[tile] for tile in chosen}
     classes = prediction.scores.shape[1]
     canvas = mask_canvas(frame_size, prediction.spec.size, prediction.tiles, masks, classes)
-    return overlap(prediction.truth, foreground(canvas, frame_size, limits))
+    return foreground(canvas, frame_size, limits)
+
+
+def _overlap(prediction: Prediction, limits: Limits, chosen: Sequence[int]) -> Overlap:
+    return overlap(prediction.truth, np.logical_or.reduce(found_mask(prediction, limits, chosen)))

@@ -4,26 +4,44 @@ Both parts are averaged per sample, so a sample with ten defective pixels weighs
 gradient as one with ten thousand.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from train.batches import Example
+from train.network import Judged
 
-def joint_loss(
-    decision: Tensor,
-    mask: Tensor,
-    label: Tensor,
-    truth: Tensor,
-    seg_weight: float,
-    cls_weight: float,
-) -> Tensor:
-    """`seg_weight * L_seg + cls_weight * L_cls`, a scalar.
 
-    decision (N, K) and mask (N, K, h, w) are logits; label (N, K) and truth (N, K, h, w) in [0, 1].
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each part of the loss counts: the mask, the decision, and where it looked."""
+
+    seg: float = 1.0
+    cls: float = 0.5
+    locate: float = 0.5
+
+
+def joint_loss(judged: Judged, truth: Example, weights: LossWeights) -> Tensor:
+    """`seg * L_seg + cls * L_cls + locate * L_locate`, a scalar.
+
+    L_locate is the loss of the mask for the classifier's own coarse map, where a place is
+    defective if any of its pixels is. A sample whose mask is not known teaches the decision alone.
     """
-    seg = segmentation_loss(mask, truth).mean()
-    cls = functional.binary_cross_entropy_with_logits(decision, label)
-    return seg_weight * seg + cls_weight * cls
+    seg = segmentation_loss(judged.mask, truth.mask)
+    loss = weights.seg * _mean_of_drawn(seg, truth)
+    if judged.location is not None:
+        places = functional.adaptive_max_pool2d(truth.mask, judged.location.shape[-2:])
+        loss += weights.locate * _mean_of_drawn(segmentation_loss(judged.location, places), truth)
+        loss += weights.cls * functional.binary_cross_entropy_with_logits(
+            judged.decision, truth.label
+        )
+    return loss
+
+
+def _mean_of_drawn(loss: Tensor, truth: Example) -> Tensor:
+    return (loss * truth.drawn).sum() / truth.drawn.sum().clamp(min=1)
 
 
 def segmentation_loss(mask: Tensor, truth: Tensor) -> Tensor:

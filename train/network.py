@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,23 +21,32 @@ class NetworkConfig:
     classifier: bool = True
 
 
+class Judged(NamedTuple):
+    """Logits: the decision (N, K), the mask (N, K, H/2, W/2), and where the classifier looked.
+
+    `location` (N, K, H/8, W/8) is for training alone, and None without a classifier.
+    """
+
+    decision: Tensor
+    mask: Tensor
+    location: Tensor | None
+
+
 class JointNetwork(nn.Module):
     """Images in, a decision and a drawing out.
 
     `forward` takes (N, H, W, C) uint8 or float in [0, 255], C = 1 or 3 (RGB), H and W multiples
-    of 32, and gives logits: (N, K) of the classifier and (N, K, H/2, W/2) of the decoder.
+    of 32.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, name: str, channels: int, classes: int, *, classifier: bool, pretrained: bool = False
-    ) -> None:
+    def __init__(self, name: str, channels: int, classes: int, *, classifier: bool) -> None:
         super().__init__()
         self.channels = channels
         self.folded = False
-        self.encoder = encoder(name, pretrained=pretrained)
+        self.encoder = encoder(name)
         levels = self.encoder.feature_info.channels()[-len(STRIDES) :]
         self.classifier = Classifier(levels[1:], classes) if classifier else None
         self.decoder = Decoder(levels, classes)
@@ -45,11 +54,14 @@ class JointNetwork(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the decision and of the mask."""
+    def forward(self, image: Tensor) -> Judged:
+        """What both heads say of the images."""
         skips = self.encode(image)
         mask = self.decoder(skips)
-        return self.classify(skips, mask), mask
+        if self.classifier is None:
+            return Judged(torch.amax(mask, (2, 3)), mask, None)
+        decision, location = self.classifier(skips[1:])
+        return Judged(decision, mask, location)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2 to 32, (N, C_k, H/2^k, W/2^k) each."""
@@ -76,32 +88,53 @@ class JointNetwork(nn.Module):
         """Logits (N, K); without a classifier the mask's maximum stands in for it."""
         if self.classifier is None:
             return torch.amax(cast("Tensor", mask), (2, 3))
-        logits: Tensor = self.classifier(skips[1:])
-        return logits
+        decision: Tensor = self.classifier(skips[1:])[0]
+        return decision
 
 
 class Classifier(nn.Module):
-    """Decides from several levels: each is searched for evidence, then pooled.
+    """Decides by where it finds evidence: its strongest place, and the evidence as a whole.
 
-    The maximum keeps a defect of a few pixels; the average sees what covers the whole part.
+    It is taught to find the places too, so it need not guess from a label what in the image was
+    meant; that holds with few objects to learn from.
     """
 
-    def __init__(self, levels: list[int], classes: int, width: int = 32, hidden: int = 64) -> None:
+    def __init__(self, levels: list[int], classes: int, width: int = 64) -> None:
         super().__init__()
-        self.evidence = nn.ModuleList(_conv(channels, width, kernel=1) for channels in levels)
-        self.decide = nn.Sequential(
-            nn.Linear(2 * width * len(levels), hidden),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Linear(hidden, classes),
-        )
+        self.evidence = Evidence(levels, width)
+        self.locate = nn.Conv2d(width, classes, 1)
+        self.weigh = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * width, classes))
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) and their places (N, K, H/8, W/8), from features at strides 4 to 32."""
+        evidence = self.evidence(levels)
+        location = self.locate(evidence)
+        whole = torch.cat([pool(evidence).flatten(1) for pool in (_maximum, _average)], 1)
+        return _maximum(location).flatten(1) + self.weigh(whole), location
+
+
+class Evidence(nn.Module):
+    """Searches features at strides 4 to 32, and lays what is found together at stride 8.
+
+    From stride 4 the maximum is taken, which keeps a defect of a few pixels.
+    """
+
+    def __init__(self, levels: list[int], width: int) -> None:
+        super().__init__()
+        self.search = nn.ModuleList(_conv(channels, width // 2, kernel=1) for channels in levels)
+        self.merge = _conv(width // 2 * len(levels), width)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Logits (N, K) from features (N, C_k, H_k, W_k)."""
-        found = [search(level) for search, level in zip(self.evidence, levels, strict=True)]
-        pooled = [pool(f).flatten(1) for f in found for pool in (_maximum, _average)]
-        logits: Tensor = self.decide(torch.cat(pooled, 1))
-        return logits
+        """Evidence (N, width, H/8, W/8)."""
+        found = [search(level) for search, level in zip(self.search, levels, strict=True)]
+        together = (
+            functional.max_pool2d(found[0], 2),
+            found[1],
+            functional.interpolate(found[2], scale_factor=2.0),
+            functional.interpolate(found[3], scale_factor=4.0),
+        )
+        evidence: Tensor = self.merge(torch.cat(together, 1))
+        return evidence
 
 
 class Decoder(nn.Module):

@@ -1,6 +1,7 @@
 """The state of an unfinished run, so that a stopped training goes on where it was."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,17 @@ STATE = "resume.safetensors"
 
 
 def save_state(
-    out: Path, network: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+    out: Path,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    facts: dict[str, Any],
 ) -> None:
-    """Write weights, optimizer moments and `facts` (JSON) as one file."""
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    """Write the modules' weights by name, optimizer moments and `facts` (JSON) as one file."""
+    tensors = {
+        f"{name}.{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     content = save(
@@ -29,7 +37,9 @@ def save_state(
     write_atomically(out / STATE, content)
 
 
-def load_state(out: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def load_state(
+    out: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     """Restore what `save_state` wrote; gives its facts.
 
     Raises:
@@ -40,7 +50,8 @@ def load_state(out: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-        network.load_state_dict(_under(tensors, "network."))
+        for name, module in modules.items():
+            module.load_state_dict(_under(tensors, f"{name}."))
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no unfinished run; train without --resume") from error
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:

@@ -19,6 +19,9 @@ class BalancedSampler:
         self._used = np.zeros(len(labels), np.int64)
         self._seed = seed
 
+    def __len__(self) -> int:
+        return len(self._used)
+
     def epoch(self, number: int) -> list[int]:
         """As many indices as there are samples, shuffled."""
         rng = np.random.default_rng((self._seed, number))

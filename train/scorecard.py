@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,68 +11,108 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.errors import DataError, ModelError, QualityError
-from runtime.inspection import Inspector
-from runtime.manifest import MANIFEST, Metrics, open_bundle
-from runtime.progress import progress
+from runtime.manifest import Metrics
 from runtime.record import write_atomically
-from runtime.spec import InputSpec
-from train.contrast import CLEARLY_VISIBLE
-from train.dataset import read_dataset
-from train.evaluation import outcome, predictions
-from train.metrics import Outcome, summary
+from runtime.spec import Limits
+from train.dataset import Dataset, read_dataset
+from train.evaluation import Prediction, outcome, predictions
+from train.judge import Judge, float_judge_of, judge_of
+from train.measured import Measured, measure
+from train.metrics import Outcome
+from train.progress import progress
+from train.report.gallery import Gallery, Seen
 
 console = Console()
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Something that can be evaluated, and what it takes."""
-
-    inspector: Inspector
-    spec: InputSpec
-
-
 def evaluate(
-    model: Path, data: Path, split: str, out: Path | None, verdicts: Path | None
+    model: Path,
+    data: Path | str,
+    split: str,
+    out: Path | None,
+    verdicts: Path | None,
+    report: Path | None = None,
+    beside: Path | None = None,
 ) -> Metrics:
     """Measure the run or bundle `model` on a split, print it, and write it to `out` as JSON.
 
     With `verdicts`, the lines that the runtime wrote for the same samples: theirs must be the
-    same answers, and their times are shown.
+    same answers, and their times are shown. With `beside`, a second model on the same samples.
+    With `report`, a folder for `report.html`; there an INT8 bundle has its float network beside
+    it, where no other model is named.
 
     Raises:
         ModelError, ManifestError, DataError: an input is wrong.
         QualityError: the runtime's verdicts are others.
     """
-    judge = _judge(model)
-    samples = read_dataset(data).split(split)
-    seen = predictions(judge.inspector, samples, judge.spec)
-    shown = progress(seen, "evaluating", len(samples))
-    outcomes = [outcome(prediction, judge.inspector.limits) for prediction in shown]
-    metrics = summary(outcomes, judge.inspector.limits.threshold)
+    if report and report.exists() and not report.is_dir():
+        raise DataError(f"--report {report}: is a file; name a folder, which need not exist")
+    judges = _judges(model, beside, report)
+    dataset = read_dataset(data)
+    gallery = Gallery() if report else None
+    measured = _measure_all(judges, dataset, split, gallery)
     lines = _read_verdicts(verdicts) if verdicts else []
-    _print(outcomes, metrics, lines)
+    _print(measured, lines)
     if out:
-        write_atomically(out, json.dumps(metrics, indent=2).encode() + b"\n")
+        write_atomically(out, json.dumps(_record(measured), indent=2).encode() + b"\n")
+    if report and gallery:
+        from train.report.report import write_report
+
+        console.print(f"report: {write_report(report, dataset, split, measured, gallery)}")
     if verdicts:
-        _require_same(outcomes, lines, verdicts)
-    return metrics
+        _require_same(measured[0].outcomes, lines, verdicts)
+    return measured[0].metrics
 
 
-def _judge(model: Path) -> Judge:
-    if (model / MANIFEST).exists():
-        from runtime.loop import inspector_of_bundle
+def _judges(model: Path, beside: Path | None, report: Path | None) -> list[Judge]:
+    judge = judge_of(model)
+    if beside:
+        return _told_apart(judge, judge_of(beside))
+    exact = float_judge_of(model) if report else None
+    return [judge, exact] if exact else [judge]
 
-        bundle = open_bundle(model)
-        return Judge(inspector_of_bundle(bundle), bundle.manifest.input)
-    if not model.is_dir():
-        raise ModelError(f"--model {model}: no such folder; name a training run or a bundle")
-    from train.checkpoint import load_model
-    from train.torch_engine import TorchEngine
 
-    network, record = load_model(model)
-    engine = TorchEngine(network)
-    return Judge(Inspector(engine, record.input, record.limits, record.class_names), record.input)
+def _told_apart(judge: Judge, other: Judge) -> list[Judge]:
+    """Both, their folders in their titles where those are the same."""
+    if judge.path == other.path:
+        raise ModelError(f"--beside {other.path}: is --model itself; name another run or bundle")
+    if judge.title != other.title:
+        return [judge, other]
+    return [replace(j, title=f"{j.title}, {j.path}") for j in (judge, other)]
+
+
+def _measure_all(
+    judges: Sequence[Judge], dataset: Dataset, split: str, gallery: Gallery | None
+) -> list[Measured]:
+    """Each judge on the same samples, one sample at a time, so that no image is kept."""
+    samples = [dataset.taught(j.inspector.class_names).split(split) for j in judges]
+    seen = (predictions(j.inspector, s, j.spec) for j, s in zip(judges, samples, strict=True))
+    outcomes = []
+    for together in progress(zip(*seen, strict=True), "evaluating", len(samples[0])):
+        sample = [_seen(p, j.inspector.limits) for p, j in zip(together, judges, strict=True)]
+        if gallery:
+            gallery.add(sample)
+        outcomes.append([by_judge.outcome for by_judge in sample])
+    of_judges = zip(*outcomes, strict=True)
+    return [measure(judge, found) for judge, found in zip(judges, of_judges, strict=True)]
+
+
+def _seen(prediction: Prediction, limits: Limits) -> Seen:
+    return Seen(prediction, limits, outcome(prediction, limits))
+
+
+def _record(measured: Sequence[Measured]) -> dict[str, Any]:
+    """The first model's numbers, and under `beside` those of the second, and what differs."""
+    first, *others = measured
+    record = first.record()
+    for other in others:
+        both = zip(first.outcomes, other.outcomes, strict=True)
+        record["beside"] = {
+            "model": str(other.judge.path),
+            **other.record(),
+            "differing": [a.name for a, b in both if a.opened != b.opened],
+        }
+    return record
 
 
 def _read_verdicts(path: Path) -> list[dict[str, Any]]:
@@ -106,43 +146,47 @@ def _require_same(outcomes: Sequence[Outcome], lines: Sequence[dict[str, Any]], 
     console.print(f"verdicts: all {len(ours)} the same as the runtime's")
 
 
-def _print(outcomes: Sequence[Outcome], metrics: Metrics, lines: Sequence[dict[str, Any]]) -> None:
-    table = Table(show_header=False)
-    for name, value in _rows(outcomes, metrics) + _times(lines):
+def _print(measured: Sequence[Measured], lines: Sequence[dict[str, Any]]) -> None:
+    titles = [m.judge.title for m in measured] if len(measured) > 1 else []
+    table = Table(*(["", *titles] if titles else []), show_header=bool(titles))
+    for name in (columns := [_rows(m) for m in measured])[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    for name, value in _times(lines):
         table.add_row(name, value)
     console.print(table)
-    missed = [o for o in outcomes if o.defective and not o.opened]
-    for o in sorted(missed, key=lambda o: -o.contrast)[:10]:
+    for o in measured[0].missed[:10]:
+        where = f"{o.raw.true_px} px  contrast {o.contrast:.1f}" if o.drawn else "not drawn"
         console.print(
-            f"missed: {o.name}  {o.kind}  {o.raw.true_px} px  contrast {o.contrast:.1f}  "
-            f"score {o.score:.3f}",
+            f"missed: {o.name}  {o.kind}  {where}  score {o.score:.3f}",
             soft_wrap=True,
+            markup=False,
         )
 
 
-def _rows(outcomes: Sequence[Outcome], metrics: Metrics) -> list[tuple[str, str]]:
-    defective = [o for o in outcomes if o.defective]
-    visible = [o for o in defective if o.contrast >= CLEARLY_VISIBLE]
-    false = sum(o.opened for o in outcomes if not o.defective)
-    return [
-        ("samples", f"{len(outcomes)}, {len(defective)} defective"),
-        ("OK", str(sum(not o.opened for o in outcomes))),
-        ("NG", str(sum(o.opened for o in outcomes))),
-        ("missed", f"{sum(not o.opened for o in defective)} of {len(defective)}"),
-        ("missed, clearly visible", f"{sum(not o.opened for o in visible)} of {len(visible)}"),
-        ("false", f"{false} of {len(outcomes) - len(defective)}"),
-        ("threshold", _number(metrics, "threshold")),
-        ("image AP, AUROC", f"{_number(metrics, 'image_ap')}, {_number(metrics, 'image_auroc')}"),
-        (
-            "Seg_mIoU raw, gated",
-            f"{_number(metrics, 'seg_miou')}, {_number(metrics, 'gated_seg_miou')}",
-        ),
-        (
-            "Seg_Recall raw, gated",
-            f"{_number(metrics, 'seg_recall')}, {_number(metrics, 'gated_seg_recall')}",
-        ),
-        ("pooled mIoU", _number(metrics, "pooled_miou")),
-    ]
+def _rows(measured: Measured) -> dict[str, str]:
+    outcomes, visible = measured.outcomes, measured.clearly_visible
+    n_defective = sum(o.defective for o in outcomes)
+    objects = measured.parts.by_group
+    return {
+        "samples": f"{len(outcomes)}, {n_defective} defective",
+        "OK": str(sum(not o.opened for o in outcomes)),
+        "NG": str(sum(o.opened for o in outcomes)),
+        "missed": f"{len(measured.missed)} of {n_defective}",
+        "missed, clearly visible": f"{sum(not o.opened for o in visible)} of {len(visible)}",
+        "missed objects": f"{objects.n - objects.caught} of {objects.n}",
+        "false": f"{len(measured.false_alarms)} of {len(outcomes) - n_defective}",
+        "threshold": _number(measured, "threshold"),
+        "recall": _number(measured, "recall"),
+        "false rejects": _number(measured, "false_reject_rate"),
+        "image AP": _number(measured, "image_ap"),
+        "image AUROC": _number(measured, "image_auroc"),
+        "Seg_mIoU raw": _number(measured, "seg_miou"),
+        "Seg_mIoU gated": _number(measured, "gated_seg_miou"),
+        "Seg_Recall raw": _number(measured, "seg_recall"),
+        "Seg_Recall gated": _number(measured, "gated_seg_recall"),
+        "pooled mIoU": _number(measured, "pooled_miou"),
+        "recall at 5 % false": _number(measured, "recall_at_5"),
+    }
 
 
 def _times(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -155,6 +199,9 @@ def _times(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(names[answer], f"{median(ms):.2f} ms") for answer, ms in by_answer.items() if ms]
 
 
-def _number(metrics: Metrics, name: str) -> str:
-    value = metrics[name]
-    return "-" if value is None else f"{value:.3f}"
+def _number(measured: Measured, name: str) -> str:
+    """Three digits, and where it may lie with 95 % confidence."""
+    value, interval = measured.metrics[name], measured.intervals.get(name)
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f"  ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

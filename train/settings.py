@@ -10,20 +10,25 @@ from runtime.tiling import Fit
 class TrainSettings:
     """Settings of one training run, read once from the command line."""
 
-    data: Path
+    data: Path | str
     out: Path
     width: int = 256
     height: int = 256
     fit: Fit = Fit.STRETCH
+    scale: float = 1.0
+    by_class: bool = False
     encoder: str = "tf_efficientnet_lite0"
+    weights: str = "auto"
     classifier: bool = True
-    pretrained: bool = True
     epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     seg_weight: float = 1.0
     cls_weight: float = 0.5
+    locate_weight: float = 0.5
+    augment: bool = True
+    average_decay: float = 0.99
     seed: int = 0
     workers: int = 0
     devices: int = 1

@@ -1,26 +1,25 @@
 """A training run, from images and masks to `model.safetensors` and `model.json`."""
 
-import json
+import copy
 import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any, cast
 
 import lightning_fabric
 import torch
 from rich.console import Console
-from safetensors.torch import load, save
 from torch.utils.data import DataLoader
 
-from runtime.errors import ModelError
+from runtime.errors import DataError, ModelError
 from runtime.images import count_channels
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
-from runtime.progress import progress
-from runtime.record import write_atomically
 from runtime.spec import InputSpec, Limits
-from train.batches import TrainingTiles
+from train.average import follow
+from train.batches import Example, TrainingTiles
 from train.checkpoint import (
     RECORD,
     SCHEMA,
@@ -30,36 +29,32 @@ from train.checkpoint import (
     save_model,
     settings_record,
 )
-from train.dataset import (
-    Dataset,
-    Sample,
-    check_sample,
-    divide_by_group,
-    read_dataset,
-    require_both_labels,
-)
-from train.encoder import has_weights
+from train.dataset import Dataset, check_sample, read_dataset, write_splits
+from train.division import divide_by_group
 from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
-from train.loss import joint_loss
+from train.history import add_row, cost_of
+from train.loss import LossWeights, joint_loss
 from train.metrics import summary
-from train.network import JointNetwork, NetworkConfig
+from train.network import JointNetwork, Judged, NetworkConfig
+from train.progress import progress
 from train.resume import STATE, load_state, save_state
+from train.sample import DEFECT, Sample
 from train.sampler import BalancedSampler
 from train.settings import TrainSettings
 from train.torch_engine import TorchEngine
+from train.weights import load_encoder_weights
 
-LOG = "metrics.jsonl"
-CLASS_NAMES = ("defect",)
+SPLITS_RECORD = "splits.csv"
 Metrics = dict[str, float | int | None]
 
 console = Console(stderr=True)
 
 
 def train(settings: TrainSettings) -> ModelRecord:
-    """Train as `settings` say, keep the epoch with the best Seg_mIoU, and choose its limits.
+    """Train as `settings` say, average the weights of the last steps, and choose their limits.
 
     Raises:
-        DataError: the dataset is unreadable, or has no defective or no good samples.
+        DataError: the dataset is unreadable, or lacks what must be learned.
         ModelError: the encoder is unknown, or the output folder holds another run.
     """
     fabric = lightning_fabric.Fabric(
@@ -70,34 +65,34 @@ def train(settings: TrainSettings) -> ModelRecord:
     )
     fabric.launch()
     data = _read_data(settings)
-    config = NetworkConfig(settings.encoder, data.spec.channels, 1, settings.classifier)
     torch.manual_seed(settings.seed)
-    network = new_network(config, pretrained=settings.pretrained)
-    if settings.pretrained and not has_weights(settings.encoder):
-        console.print(f"{settings.encoder}: no package brings its weights; starts from nothing")
+    network = _network(settings, data)
+    average = copy.deepcopy(network)
     _claim(settings)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
-    best = Best(settings.out)
     sampler = BalancedSampler([sample.defective for sample in data.training], settings.seed)
     asked = _asked(settings) | {"data_digest": data.dataset.digest}
+    modules = {"network": network, "average": average}
     first_epoch = 0
     if settings.resume:
-        first_epoch = _resume(settings, asked, network, optimizer, sampler, best)
+        facts = load_state(settings.out, modules, optimizer)
+        first_epoch = _resumed_epoch(settings, facts, asked, sampler)
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
+    average.to(fabric.device)
     for epoch in range(first_epoch, settings.epochs):
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
-        loss = _train_epoch(fabric, model, optimizer, data, order, epoch, settings)
+        examples = _loader(data, order, epoch, settings)
+        begun = time.monotonic()
+        loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
         if fabric.is_global_zero:
-            metrics = _validate(network, data.choosing, data.spec)
-            best.offer(network, metrics)
-            _log(settings, epoch, loss, metrics, best)
-            facts = {"epoch": epoch + 1, "best": best.seg_miou, "asked": asked}
-            save_state(settings.out, network, optimizer, facts)
+            cost = cost_of(len(sampler), time.monotonic() - begun)
+            _log(settings, epoch, loss, _validate(average, data), cost)
+            save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
         fabric.barrier()
     if fabric.is_global_zero:
-        _finish(settings, config, network, data, best)
+        _finish(settings, average, data)
     fabric.barrier()
     return load_record(settings.out)
 
@@ -112,46 +107,60 @@ class Data:
     deciding: Sequence[Sample]
     spec: InputSpec
 
-
-class Best:
-    """The weights of the best epoch so far, kept as a file in the run's folder."""
-
-    def __init__(self, out: Path) -> None:
-        self._path = out / "best.safetensors"
-        self.seg_miou = -math.inf
-
-    def offer(self, network: JointNetwork, metrics: Metrics) -> None:
-        """Keep the weights if their Seg_mIoU is the highest yet."""
-        offered = float(metrics["seg_miou"] or 0.0)
-        if offered >= self.seg_miou:
-            self.seg_miou = offered
-            weights = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
-            write_atomically(self._path, save(weights))
-
-    def restore(self, network: JointNetwork) -> None:
-        """Put the best weights back into `network`."""
-        network.load_state_dict(load(self._path.read_bytes()))
-
-    def forget(self) -> None:
-        """Remove the file."""
-        self._path.unlink()
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that are taught."""
+        return self.dataset.class_names
 
 
 def _read_data(settings: TrainSettings) -> Data:
     dataset = read_dataset(settings.data)
+    if not settings.by_class:
+        dataset = dataset.taught((DEFECT,))
     training, validation = dataset.split("train"), dataset.split("val")
     choosing, deciding = divide_by_group(validation)
-    for part, name in (
-        (training, "train"),
-        (choosing, "val, first half"),
-        (deciding, "val, second half"),
-    ):
-        require_both_labels(part, f"{settings.data}: split {name}")
+    parts = {"train": training, "val, first half": choosing, "val, second half": deciding}
+    _require_lessons(dataset, parts)
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
     channels = max(count_channels(sample.image) for sample in training[:64])
-    spec = InputSpec(settings.width, settings.height, channels, settings.fit)
+    spec = InputSpec(settings.width, settings.height, channels, settings.fit, settings.scale)
     return Data(dataset, training, choosing, deciding, spec)
+
+
+def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> None:
+    """Every part needs defects, drawn ones; good samples too, or the gate always opens."""
+    without_good = all(sample.defective for sample in dataset.samples)
+    for name, samples in parts.items():
+        drawn = sum(s.defective and s.drawing is not None for s in samples)
+        good = sum(not sample.defective for sample in samples)
+        for count, word in ((drawn, "drawn defects"), (good or without_good, "good samples")):
+            if not count:
+                raise DataError(
+                    f"{dataset.root}: no {word} among the {len(samples)} samples of split {name}; "
+                    "a gate needs both, add some"
+                )
+    if without_good:
+        console.print(
+            f"{dataset.root}: has no good samples, so no gate can be learned: it stays open, and "
+            "every sample will be drawn",
+            soft_wrap=True,
+        )
+
+
+def _network(settings: TrainSettings, data: Data) -> JointNetwork:
+    config = _config(settings, data)
+    network = new_network(config)
+    said = load_encoder_weights(network.encoder, settings.encoder, settings.weights)
+    if said:
+        console.print(said)
+    return network
+
+
+def _config(settings: TrainSettings, data: Data) -> NetworkConfig:
+    return NetworkConfig(
+        settings.encoder, data.spec.channels, len(data.class_names), settings.classifier
+    )
 
 
 def _claim(settings: TrainSettings) -> None:
@@ -164,22 +173,18 @@ def _claim(settings: TrainSettings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
 
 
-def _resume(
+def _resumed_epoch(
     settings: TrainSettings,
+    facts: dict[str, Any],
     asked: dict[str, str | int | float | bool],
-    network: JointNetwork,
-    optimizer: torch.optim.Optimizer,
     sampler: BalancedSampler,
-    best: Best,
 ) -> int:
-    facts = load_state(settings.out, network, optimizer)
     changed = [k for k, value in asked.items() if facts["asked"].get(k) != value]
     if changed:
         raise ModelError(
             f"{settings.out}: the stopped run had another {' and another '.join(changed)}; "
             "resume it as it was begun, or choose another --out"
         )
-    best.seg_miou = float(facts["best"])
     for epoch in range(facts["epoch"]):
         sampler.epoch(epoch)
     return int(facts["epoch"])
@@ -196,39 +201,46 @@ def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:
     return {name: v for name, v in settings_record(settings).items() if name not in free}
 
 
-def _train_epoch(
-    fabric: lightning_fabric.Fabric,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: Data,
-    order: list[int],
-    epoch: int,
-    settings: TrainSettings,
-) -> float:
-    """One pass over `order`; gives the mean loss."""
+def _loader(
+    data: Data, order: list[int], epoch: int, settings: TrainSettings
+) -> "DataLoader[Example]":
     torch.manual_seed(settings.seed * 10_000 + epoch)
-    loader = DataLoader(
-        TrainingTiles(data.training, data.spec),
+    return DataLoader(
+        TrainingTiles(data.training, data.spec, data.class_names, augment=settings.augment),
         settings.batch_size,
         sampler=order,
         num_workers=settings.workers,
         drop_last=len(order) > settings.batch_size,
     )
+
+
+def _train_epoch(
+    fabric: lightning_fabric.Fabric,
+    model: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    examples: "DataLoader[Example]",
+    epoch: int,
+    settings: TrainSettings,
+) -> float:
+    """One pass over `examples`; gives the mean loss."""
+    network = cast("torch.nn.Module", model.module)
+    weights = LossWeights(settings.seg_weight, settings.cls_weight, settings.locate_weight)
     model.train()
     total = 0.0
     title = f"epoch {epoch + 1}/{settings.epochs}"
-    for step, batch in enumerate(progress(loader, title)):
-        image, mask, label = (fabric.to_device(part) for part in batch)
-        done = (epoch + step / len(loader)) / settings.epochs
+    for step, batch in enumerate(progress(examples, title)):
+        example = Example(*(fabric.to_device(part) for part in batch))
+        done = (epoch + step / len(examples)) / settings.epochs
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done)
-        decision, drawing = model(image)
-        loss = joint_loss(decision, drawing, label, mask, settings.seg_weight, settings.cls_weight)
+        loss = joint_loss(Judged(*model(example.image)), example, weights)
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
+        follow(average, network, epoch * len(examples) + step, settings.average_decay)
         total += float(loss.detach())
-    return total / len(loader)
+    return total / len(examples)
 
 
 def _schedule(done: float, warm_up: float = 0.05) -> float:
@@ -236,57 +248,52 @@ def _schedule(done: float, warm_up: float = 0.05) -> float:
     return min(done / warm_up + 0.01, 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _validate(network: JointNetwork, samples: Sequence[Sample], spec: InputSpec) -> Metrics:
+def _inspector(network: JointNetwork, data: Data, limits: Limits) -> Inspector:
+    return Inspector(TorchEngine(network), data.spec, limits, data.class_names)
+
+
+def _validate(network: JointNetwork, data: Data) -> Metrics:
     limits = Limits()
-    inspector = Inspector(TorchEngine(network), spec, limits, CLASS_NAMES)
-    return summary(
-        [outcome(prediction, limits) for prediction in predictions(inspector, samples, spec)],
-        limits.threshold,
-    )
+    seen = predictions(_inspector(network, data, limits), data.choosing, data.spec)
+    return summary([outcome(prediction, limits) for prediction in seen], limits.threshold)
 
 
-def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, best: Best) -> None:
-    row = {"epoch": epoch + 1, "loss": loss, **metrics}
-    with (settings.out / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    mark = "  (best)" if metrics["seg_miou"] == best.seg_miou else ""
-    _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics, mark)
+def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, cost: Metrics) -> None:
+    add_row(settings.out, {"epoch": epoch + 1, "loss": loss, **metrics, **cost})
+    _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics)
 
 
-def _show(title: str, metrics: Metrics, mark: str = "") -> None:
+def _show(title: str, metrics: Metrics) -> None:
     names = {"Seg_mIoU": "seg_miou", "Seg_Recall": "seg_recall", "AP": "image_ap"}
     values = "  ".join(f"{name} {metrics[key] or 0:.3f}" for name, key in names.items())
-    console.print(f"{title}  {values}{mark}", soft_wrap=True)
+    console.print(f"{title}  {values}", soft_wrap=True)
 
 
-def _finish(
-    settings: TrainSettings, config: NetworkConfig, network: JointNetwork, data: Data, best: Best
-) -> None:
-    """Choose the limits for the best weights, and write the model."""
-    best.restore(network)
-    inspector = Inspector(TorchEngine(network), data.spec, Limits(), CLASS_NAMES)
-    limits = replace(
-        choose_mask_limits(inspector, data.choosing, data.spec),
-        threshold=choose_threshold(inspector, data.deciding, data.spec),
-    )
+def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:
+    """Choose the limits for the averaged weights, and write the model."""
+    inspector = _inspector(network, data, Limits())
     validation = [*data.choosing, *data.deciding]
+    threshold = choose_threshold(inspector, data.deciding, data.spec)
+    limits = choose_mask_limits(inspector, validation, data.spec, threshold)
     outcomes = [outcome(p, limits) for p in predictions(inspector, validation, data.spec)]
+    dataset = data.dataset
     record = ModelRecord(
         schema=SCHEMA,
-        network=config,
+        network=_config(settings, data),
         input=data.spec,
-        class_names=CLASS_NAMES,
+        class_names=data.class_names,
         limits=limits,
-        data=str(settings.data.resolve()),
-        data_digest=data.dataset.digest,
+        data=f"{dataset.root.resolve()}::{dataset.layout}",
+        data_digest=dataset.digest,
         preprocess_digest=preprocess_digest(),
         weights_sha256="",
         settings=settings_record(settings),
         metrics=summary(outcomes, limits.threshold),
         versions={name: version(name) for name in ("defectgate", "torch", "timm", "numpy")},
     )
+    if dataset.split_was_made:
+        write_splits(settings.out / SPLITS_RECORD, dataset.samples)
     save_model(settings.out, network, record)
-    best.forget()
     (settings.out / STATE).unlink()
     _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)
     console.print(

@@ -1,12 +1,11 @@
 """Surfaces with known defects, drawn from a seed: data to try the whole chain without a camera."""
 
 from train.synthesize.plan import set_plans, strip_plans
-from train.synthesize.sample import CLEARLY_VISIBLE, Sample, render
+from train.synthesize.sample import Sample, render
 from train.synthesize.settings import SynthesisSettings
 from train.synthesize.write import set_samples, strip_frames, synthesize
 
 __all__ = [
-    "CLEARLY_VISIBLE",
     "Sample",
     "SynthesisSettings",
     "render",

@@ -15,7 +15,6 @@ from train.synthesize.surfaces import surface
 
 Grey = NDArray[np.uint8]  # (H, W)
 
-CLEARLY_VISIBLE = 3.0  # contrast-to-noise from which a defect may not be missed
 NEAR_PX, FAR_PX = 3, 13  # the local background lies between these distances from the mask
 
 

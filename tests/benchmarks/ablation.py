@@ -1,0 +1,139 @@
+"""What each part of the method is worth: trains it with and without, and prints the tables.
+
+    python tests/benchmarks/ablation.py --sets FOLDER --out runs/ablation
+
+FOLDER holds the datasets below, each with train, val and test. Every row learns on train, chooses
+on val and is measured once on test, with three seeds, on one core each. A run that is finished is
+not done again, so a stopped command goes on where it was; with --write the tables go into
+train/README.md.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+README = Path(__file__).parents[2] / "train" / "README.md"
+BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
+PLAIN = {"augment": False, "average_decay": 0.0, "locate_weight": 0.0}
+ROWS = {
+    "no classifier: the mask alone": PLAIN | {"classifier": False},
+    "classifier (arXiv 2510.13226)": PLAIN,
+    "defectgate": {},
+}
+SETS = {
+    "magnetic_tile": {"epochs": 10},
+    "deepcrack256": {"epochs": 10},
+    "neu_seg3": {"epochs": 10, "width": 224, "height": 224, "by_class": True},
+}
+COLUMNS = {
+    "Seg_mIoU": "seg_miou",
+    "gated": "gated_seg_miou_at_5",
+    "Seg_Recall": "seg_recall_at_5",
+    "image AP": "image_ap",
+    "pooled mIoU": "pooled_miou",
+    "class mIoU": "class_miou",
+    "smallest quarter": "seg_recall_small_at_5",
+}
+
+console = Console(stderr=True)
+
+
+def main() -> None:
+    """Run what is not done yet, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at once")
+    parser.add_argument("--write", action="store_true", help="put the tables into train/README.md")
+    asked = parser.parse_args()
+    runs = [
+        (name, row, seed)
+        for seed in range(asked.seeds)
+        for name in SETS
+        for row in range(len(ROWS))
+    ]
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        list(pool.map(lambda run: measure(asked.sets, asked.out, *run), runs))
+    text = "\n\n".join(table(asked.out, name, asked.seeds) for name in SETS)
+    sys.stdout.write(text + "\n")
+    if asked.write:
+        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+        after = rest.split(END)[1]
+        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def result_of(out: Path, name: str, row: int, seed: int) -> Path:
+    """Where the numbers of one run are."""
+    return out / f"{name}-row{row}-seed{seed}.json"
+
+
+def measure(sets: Path, out: Path, name: str, row: int, seed: int) -> None:
+    """Train and evaluate one run in a process of its own, unless that was done."""
+    result = result_of(out, name, row, seed)
+    if result.exists():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
+    command = [sys.executable, __file__, "one", str(sets / name), str(result), json.dumps(settings)]
+    with result.with_suffix(".log").open("w", encoding="utf-8") as log:
+        subprocess.run(
+            command,
+            check=True,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    console.print(f"{result.stem}: {result}")
+
+
+def one(data: Path, result: Path, changes: dict[str, object]) -> None:
+    """Train with the settings `changes`, and write the metrics on test to `result`."""
+    from train.scorecard import evaluate
+    from train.settings import TrainSettings
+    from train.training import train
+
+    run = result.with_suffix("")
+    settings = TrainSettings(data, run, precision="bf16-mixed", **changes)
+    if not (run / "model.json").exists():
+        train(settings)
+    evaluate(run, data, "test", result)
+
+
+def table(out: Path, name: str, seeds: int) -> str:
+    """The rows of one dataset as Markdown: mean and spread (lowest to highest) over the seeds."""
+    lines = [
+        f"**{name}**, test split, {SETS[name]['epochs']} epochs, {seeds} seeds",
+        "",
+        f"| | {' | '.join(COLUMNS)} |",
+        "|---|" + "---|" * len(COLUMNS),
+    ]
+    for row, title in enumerate(ROWS):
+        results = [
+            json.loads(result_of(out, name, row, seed).read_text("utf-8")) for seed in range(seeds)
+        ]
+        cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(values: list[float | None]) -> str:
+    """Mean, and in brackets the lowest and the highest."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    return f"{statistics.mean(known):.3f} ({min(known):.3f} to {max(known):.3f})"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["one"]:
+        one(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
+    else:
+        main()

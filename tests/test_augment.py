@@ -1,0 +1,61 @@
+"""Augmentation: another look at the same surface, with its mask in the same place."""
+
+import numpy as np
+import pytest
+import torch
+
+from train.augment import Augmentation
+
+SIDE = 64
+
+
+def square(x, y, side=12):
+    """A grey surface with a bright square, and its mask."""
+    coverage = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    coverage[:, y : y + side, x : x + side] = 255
+    image = torch.where(coverage > 0, 200, 60).to(torch.uint8)
+    return image, coverage
+
+
+@pytest.mark.parametrize("everything", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mask_moves_with_its_image(everything, seed):
+    torch.manual_seed(seed)
+    image, coverage = Augmentation(everything=everything)(*square(20, 30))
+    assert image.dtype == coverage.dtype == torch.uint8
+    assert image.shape == coverage.shape == (1, SIDE, SIDE)
+    assert set(np.unique(coverage)) == {0, 255}
+    light = image.double()
+    inside, outside = light[coverage > 0], light[coverage == 0]
+    assert inside.median() > outside.median() + 40
+
+
+def test_every_look_is_another_one():
+    torch.manual_seed(0)
+    augment = Augmentation()
+    looks = {augment(*square(20, 30))[0].numpy().tobytes() for _ in range(20)}
+    assert len(looks) == 20
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_defect_in_the_corner_stays_in_the_picture(seed):
+    torch.manual_seed(seed)
+    _, coverage = Augmentation()(*square(0, 0, side=1))
+    assert coverage.any()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_class_of_a_sample_stays_in_the_picture(seed):
+    torch.manual_seed(seed)
+    image, corner = square(0, 0, side=1)
+    both = torch.cat([corner, square(30, 30)[1]])
+    _, coverage = Augmentation()(image, both)
+    assert coverage.flatten(1).any(1).tolist() == [True, True]
+
+
+def test_no_turn_shows_a_black_corner():
+    torch.manual_seed(0)
+    bright = torch.full((3, SIDE, SIDE), 200, dtype=torch.uint8)
+    nothing = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    darkest = min(int(Augmentation()(bright, nothing)[0].min()) for _ in range(50))
+    assert darkest > 40

@@ -1,0 +1,89 @@
+"""Training tiles: the pixels of the device, the mask that goes with them, and what is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.images import write_png
+from runtime.spec import InputSpec
+from runtime.tiling import Fit
+from train.batches import TrainingTiles, training_tile
+from train.drawing import MaskFile
+from train.sample import Sample
+
+SPEC = InputSpec(64, 32, 1)
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A surface of 128x64 with a defect of class 2 in its left upper corner."""
+    image, mask = np.full((64, 128), 90, np.uint8), np.zeros((64, 128), np.uint8)
+    image[:16, :32], mask[:16, :32] = 200, 2
+    write_png(tmp_path / "a.png", image)
+    write_png(tmp_path / "m.png", mask)
+    drawing = MaskFile(tmp_path / "m.png", None)
+    return Sample("a", tmp_path / "a.png", drawing, True, "pit", "train", "a")  # noqa: FBT003
+
+
+def example_of(sample, spec=SPEC, names=("crack", "pit"), *, augment=False):
+    torch.manual_seed(3)
+    return TrainingTiles([sample], spec, names, augment=augment)[0]
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_an_example_has_the_shapes_of_the_network(sample, augment):
+    example = example_of(sample, augment=augment)
+    assert (example.image.shape, example.image.dtype) == ((32, 64, 1), torch.uint8)
+    assert (example.mask.shape, example.label.shape) == ((2, 16, 32), (2,))
+    assert float(example.drawn) == 1
+
+
+def test_each_class_has_its_mask_and_its_label(sample):
+    example = example_of(sample)
+    assert example.label.tolist() == [0, 1]
+    assert not example.mask[0].any()
+    assert int(example.mask[1].sum()) == 4 * 8
+
+
+def test_a_defect_that_is_not_drawn_has_a_label_and_no_mask(sample):
+    example = example_of(replace(sample, drawing=None))
+    assert (example.label.tolist(), float(example.drawn)) == ([0, 1], 0)
+    one_class = example_of(replace(sample, drawing=None), names=("defect",))
+    assert one_class.label.tolist() == [1]
+
+
+def test_a_good_sample_is_known_to_have_no_mask(sample):
+    example = example_of(replace(sample, drawing=None, defective=False, kind="good"))
+    assert (example.label.tolist(), float(example.drawn)) == ([0, 0], 1)
+    assert not example.mask.any()
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.5, 1.0, 2.0]))
+def test_a_tile_of_a_defective_sample_shows_its_defect(seed, scale):
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    truth = np.zeros((rng.integers(8, 200), rng.integers(8, 200)), np.uint8)
+    row, column = rng.integers(truth.shape[0]), rng.integers(truth.shape[1])
+    truth[row, column] = 1
+    region = training_tile(truth, InputSpec(32, 32, 1, Fit.TILE, scale)).region
+    assert 0 <= region.x <= column < region.x + region.width <= truth.shape[1]
+    assert 0 <= region.y <= row < region.y + region.height <= truth.shape[0]
+
+
+def test_tiles_of_a_large_sample_lie_anywhere():
+    torch.manual_seed(0)
+    spec = InputSpec(32, 32, 1, Fit.TILE)
+    nothing = np.zeros((100, 100), np.uint8)
+    assert len({training_tile(nothing, spec).region for _ in range(50)}) > 40
+
+
+def test_a_thin_defect_does_not_vanish_when_it_shrinks(sample, tmp_path):
+    mask = np.zeros((64, 128), np.uint8)
+    mask[:, 70] = 2
+    write_png(tmp_path / "m.png", mask)
+    example = example_of(sample)
+    assert example.mask[1].sum() == 16

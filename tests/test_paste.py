@@ -1,0 +1,65 @@
+"""Pasted defects: whole, at the level of their new surface, and nothing else is changed."""
+
+import numpy as np
+import pytest
+import torch
+
+from train.paste import paste
+
+SIDE = 64
+
+
+def donor(level, difference, box=(10, 20, 8, 6)):
+    """A surface (1, 64, 64) with a plain defect, and its mask."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(level, 2, (1, SIDE, SIDE))
+    mask = np.zeros((1, SIDE, SIDE), np.uint8)
+    y, x, height, width = box
+    mask[:, y : y + height, x : x + width] = 255
+    return (image + difference * (mask > 0)).clip(0, 255).astype(np.uint8), mask
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_defect_keeps_its_contrast_on_a_brighter_surface(seed):
+    torch.manual_seed(seed)
+    surface = np.full((1, SIDE, SIDE), 150, np.uint8)
+    pasted, coverage = paste(surface, *donor(60, -30))
+    assert np.count_nonzero(coverage) == 8 * 6
+    assert np.median(pasted[coverage > 0]) == pytest.approx(150 - 30, abs=3)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_far_from_the_defect_the_surface_stays_as_it_was(seed):
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    surface = rng.integers(0, 255, (1, SIDE, SIDE)).astype(np.uint8)
+    pasted, coverage = paste(surface, *donor(60, 40))
+    changed = (pasted != surface)[0]
+    rows, columns = np.nonzero(coverage[0])
+    near = np.zeros_like(changed)
+    near[
+        max(0, rows.min() - 9) : rows.max() + 10, max(0, columns.min() - 9) : columns.max() + 10
+    ] = 1
+    assert not (changed & ~near).any()
+
+
+def test_defects_come_to_lie_anywhere():
+    torch.manual_seed(0)
+    surface = np.full((1, SIDE, SIDE), 150, np.uint8)
+    places = {tuple(np.argwhere(paste(surface, *donor(60, 40))[1][0])[0]) for _ in range(50)}
+    assert len(places) > 40
+
+
+@pytest.mark.parametrize("box", [(0, 0, 1, 1), (SIDE - 1, 0, 1, SIDE), (0, 0, SIDE, SIDE)])
+def test_defects_at_the_border_and_over_everything_are_pasted_whole(box):
+    surface = np.full((1, SIDE, SIDE), 150, np.uint8)
+    _, coverage = paste(surface, *donor(60, 40, box))
+    assert np.count_nonzero(coverage) == box[2] * box[3]
+
+
+def test_every_class_keeps_its_own_mask():
+    image, mask = donor(60, 40)
+    two = np.concatenate([np.zeros_like(mask), mask])
+    _, coverage = paste(np.full((1, SIDE, SIDE), 150, np.uint8), image, two)
+    assert np.count_nonzero(coverage[0]) == 0
+    assert np.count_nonzero(coverage[1]) == 8 * 6

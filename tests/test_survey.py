@@ -1,0 +1,81 @@
+"""What inspect-data says: the numbers of a set, and everything that is wrong with it at once."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.errors import DataError
+from runtime.images import write_png
+from train.survey import inspect_data
+
+
+@pytest.fixture
+def surveyed(drawn_set, tmp_path):
+    """A copy of the set to spoil, and where the numbers and the sheet go."""
+    root = tmp_path / "set"
+    shutil.copytree(drawn_set, root)
+    return root, tmp_path / "numbers.json", tmp_path / "sheet.png"
+
+
+def numbers_of(root, out, sheet=None):
+    """The written numbers, and the error's message, if there was one."""
+    try:
+        inspect_data(str(root), sheet, out)
+    except DataError as error:
+        return json.loads(out.read_text(encoding="utf-8")), str(error)
+    return json.loads(out.read_text(encoding="utf-8")), ""
+
+
+def test_a_sound_set_is_counted_and_drawn(surveyed, capsys):
+    root, out, sheet = surveyed
+    numbers, error = numbers_of(root, out, sheet)
+    assert error == ""
+    assert numbers["problems"] == []
+    assert (numbers["layout"], numbers["samples"], numbers["objects"]) == ("split.csv", 25, 25)
+    assert sum(sum(by_split.values()) for by_split in numbers["counts"].values()) == 25
+    assert sum(by_split["train"] for by_split in numbers["counts"].values()) == 15
+    assert numbers["sizes"] == {"64x64": 25}
+    assert numbers["drawn"] == sum(
+        sum(by_split.values()) for kind, by_split in numbers["counts"].items() if kind != "good"
+    )
+    picture = cv2.imread(str(sheet))
+    assert picture.shape[1] == 1280
+    red = (picture == (40, 40, 230)).all(axis=2)
+    assert red.any()
+    assert "25 samples, 25 objects" in capsys.readouterr().out
+
+
+def test_percentiles_are_those_of_the_masks(surveyed):
+    root, out, _ = surveyed
+    masks = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in root.glob("masks/*/*.png")]
+    areas = [np.count_nonzero(mask) for mask in masks if mask.any()]
+    numbers, _ = numbers_of(root, out)
+    expected = np.percentile(areas, [10, 50, 90])
+    assert list(numbers["defect_area_px"].values()) == pytest.approx(expected, abs=1e-3)
+
+
+def test_all_problems_are_told_at_once(surveyed, capsys):
+    root, out, _ = surveyed
+    table = root / "split.csv"
+    rows = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()]
+    defective = [row for row in rows[1:] if row[2] == "1"]
+    empty, small = defective[0], defective[1]
+    write_png(root / empty[1], np.zeros((64, 64), np.uint8))
+    write_png(root / small[1], np.full((32, 32), 255, np.uint8))
+    good = [row for row in rows if row[2] == "0"]
+    first, second = (next(r for r in good if r[4] == split) for split in ("train", "test"))
+    shutil.copyfile(root / first[0], root / second[0])
+    for row in (first, second):
+        row[5] = "one object"
+    table.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
+    numbers, error = numbers_of(root, out)
+    told = "\n".join(numbers["problems"])
+    assert error == f"{root}: {len(numbers['problems'])} problems; mend them before training"
+    assert f"'{empty[0]}' is labelled defective, but nothing is drawn" in told
+    assert "mask is 32x32, its image is 64x64" in told
+    assert "group 'one object' is in the splits train and test" in told
+    assert f"'{second[0]}' (test) shows the same pixels as '{first[0]}' (train)" in told
+    assert capsys.readouterr().out.count("problem: ") == len(numbers["problems"])

@@ -1,0 +1,91 @@
+"""Divides samples by group, so that images of one object are never on both sides."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from train.sample import GOOD, SPLITS, Sample
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def divide_by_group(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Divide `samples` in two, deterministically: a group stays whole, kinds are shared evenly.
+
+    The first part chooses (checkpoint, ranges, mask threshold); the second, which chose nothing,
+    may promise.
+    """
+    parts: tuple[list[Sample], list[Sample]] = ([], [])
+    counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for kind, members in _groups(samples):
+        smaller = min((0, 1), key=lambda part: (counts[part][kind], len(parts[part])))
+        parts[smaller].extend(members)
+        counts[smaller].update(sample.kind for sample in members)
+    return parts
+
+
+def with_splits(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The same samples, those without a split in one: by group, stratified by kind, deterministic.
+
+    Three in five for train, one for val, one for test. A set that has train and test already
+    gives a quarter of its train to val.
+    """
+    given = {sample.split for sample in samples}
+    if given == {""}:
+        split_of = _spread(samples, SHARES)
+    elif "" in given:
+        split_of = _spread([s for s in samples if not s.split], SHARES)
+    elif "train" in given and "val" not in given:
+        learned = [sample for sample in samples if sample.split == "train"]
+        split_of = _spread(learned, {"train": 0.75, "val": 0.25})
+    else:
+        return tuple(samples)
+    return tuple(replace(s, split=split_of.get((s.split, s.group), s.split)) for s in samples)
+
+
+def leaks(samples: Iterable[Sample]) -> list[str]:
+    """A sentence for each group that lies in several splits: what is tested was learned."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        splits[sample.group].add(sample.split)
+    return [
+        f"group '{group}' is in the splits {' and '.join(sorted(found, key=SPLITS.index))}; "
+        "images of one object belong in one split"
+        for group, found in splits.items()
+        if len(found) > 1
+    ]
+
+
+def _spread(samples: Sequence[Sample], shares: Mapping[str, float]) -> dict[tuple[str, str], str]:
+    """The split of each (given split, group): for its kind, the one that lacks most."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
+    split_of = {}
+    for kind, members in _groups(samples):
+        total = sum(counter[kind] for counter in counts.values()) + len(members)
+        name = max(shares, key=lambda name: shares[name] * total - counts[name][kind])
+        counts[name].update(sample.kind for sample in members)
+        split_of[members[0].split, members[0].group] = name
+    return split_of
+
+
+def _groups(samples: Iterable[Sample]) -> list[tuple[str, list[Sample]]]:
+    """(main kind, members) of each group: those with defects first, then the large ones.
+
+    So the good ones level what came with the defects.
+    """
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.group].append(sample)
+    ordered = sorted(groups.values(), key=_order)
+    return [(_main_kind(members), members) for members in ordered]
+
+
+def _order(members: Sequence[Sample]) -> tuple[bool, int, str]:
+    good = all(not sample.defective for sample in members)
+    return good, -len(members), hashlib.sha256(members[0].group.encode()).hexdigest()
+
+
+def _main_kind(members: Iterable[Sample]) -> str:
+    kinds = Counter(sample.kind for sample in members)
+    return max(sorted(kinds), key=lambda kind: (kind != GOOD, kinds[kind]))

@@ -1,0 +1,177 @@
+"""Where a sample's defects are: a mask file, run lengths or shapes, whatever the dataset has.
+
+A drawing gives the class index of every pixel as uint8 (H, W): 0 is good, k the k-th defect class.
+Where shapes or runs overlap, the later one in the file lies on top.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from runtime.errors import DataError
+from runtime.images import Image
+
+WHITE = 255
+MAX_CLASSES = 32
+Shape = tuple[int, int]  # (height, width)
+
+
+class Drawing(Protocol):
+    """Draws the truth of one sample."""
+
+    def draw(self, shape: Shape) -> Image:
+        """The class index of every pixel, (H, W) = `shape`.
+
+        Raises:
+            DataError: unreadable, or of another size than the image.
+        """
+
+    def digest(self) -> bytes:
+        """Changes when the drawing does."""
+
+    def file(self) -> Path:
+        """Where a person would mend it."""
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """An image file: 0 is good, and 255 is of class `index`; or, without one, classes by index."""
+
+    path: Path
+    index: int | None
+
+    def draw(self, shape: Shape) -> Image:
+        """As `Drawing.draw`."""
+        mask = read_mask_file(self.path) if self.index else read_indices(self.path)
+        if mask.shape != shape:
+            height, width = mask.shape
+            raise DataError(
+                f"{self.path}: mask is {width}x{height}, its image is {shape[1]}x{shape[0]}; "
+                "draw the mask on the image it belongs to"
+            )
+        if self.index is None:
+            return mask
+        return np.where(mask > 0, self.index, 0).astype(np.uint8)
+
+    def digest(self) -> bytes:
+        """As `Drawing.digest`."""
+        return hashlib.sha256(self.path.read_bytes()).digest()
+
+    def file(self) -> Path:
+        """As `Drawing.file`."""
+        return self.path
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """A drawing whose class k becomes `indices[k]`."""
+
+    drawing: Drawing
+    indices: tuple[int, ...]
+
+    def draw(self, shape: Shape) -> Image:
+        """As `Drawing.draw`."""
+        drawn = self.drawing.draw(shape)
+        unknown = int(drawn.max(initial=0))
+        if unknown >= len(self.indices):
+            raise DataError(
+                f"{self.file()}: has a pixel of class {unknown}, the set has "
+                f"{len(self.indices) - 1} classes; mend the mask, or name its class"
+            )
+        return np.asarray(self.indices, np.uint8)[drawn]
+
+    def digest(self) -> bytes:
+        """As `Drawing.digest`."""
+        return self.drawing.digest()
+
+    def file(self) -> Path:
+        """As `Drawing.file`."""
+        return self.drawing.file()
+
+
+def require_recorded_size(where: str, recorded: Shape, shape: Shape) -> None:
+    """Refuse an image that has another size than the one that its labels were drawn on.
+
+    Raises:
+        DataError: it has.
+    """
+    if recorded != shape:
+        raise DataError(
+            f"{where} was labelled at {recorded[1]}x{recorded[0]}, its image is "
+            f"{shape[1]}x{shape[0]}; restore that image, or label this one"
+        )
+
+
+def largest_class(areas: Iterable[tuple[int, int]]) -> int:
+    """The class index with the most pixels of these (index, pixels); the first of equals."""
+    total: Counter[int] = Counter()
+    for index, pixels in areas:
+        total[index] += pixels
+    return total.most_common(1)[0][0]
+
+
+def read_mask_file(path: Path) -> Image:
+    """The mask in the image file `path`, (H, W): 0 and 255, or class indices up to 32.
+
+    A palette image gives its indices. A mask of 0 and 1 may be either and comes as it is.
+
+    Raises:
+        DataError: unreadable, coloured, or with values that are neither.
+    """
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(path) as opened:
+            mode = opened.mode
+            mask = np.asarray(opened)
+    except OSError as error:
+        reason = error.strerror or f"{path.stat().st_size} bytes"
+        raise DataError(
+            f"{path}: is not a readable image ({reason}); restore or remove the file"
+        ) from error
+    if mask.ndim == 3:  # noqa: PLR2004 - colours
+        mask = _one_channel(path, mask)
+    values = np.unique(mask)
+    if not (set(values.tolist()) <= {0, WHITE} or int(values.max()) <= MAX_CLASSES):
+        raise DataError(
+            f"{path}: mask has the values {_few(values.tolist())} ({mode}), expected 0 and 255, or "
+            f"class indices up to {MAX_CLASSES}; save it as PNG, not smoothed and not as JPEG"
+        )
+    return mask.astype(np.uint8)
+
+
+def read_indices(path: Path) -> Image:
+    """The class indices in the mask file `path`, (H, W).
+
+    Raises:
+        DataError: as `read_mask_file`, or 255 among them.
+    """
+    indices = read_mask_file(path)
+    if WHITE in indices:
+        raise DataError(
+            f"{path}: mask has the value {WHITE}, other masks of the set hold class indices; "
+            "save it with the index of its class"
+        )
+    return indices
+
+
+def holds_indices(masks: Sequence[Path]) -> bool:
+    """Whether the mask files hold class indices: of so many looked at, one has a 2 or more."""
+    step = -(-len(masks) // 64) or 1
+    return any(1 < int(read_mask_file(path).max(initial=0)) < WHITE for path in masks[::step])
+
+
+def _one_channel(path: Path, mask: Image) -> Image:
+    colours = mask[..., :3] if mask.shape[2] > 2 else mask[..., :1]  # noqa: PLR2004 - alpha
+    if (colours != colours[..., :1]).any():
+        raise DataError(f"{path}: mask has colours; save 0 and 255, or class indices, as grey PNG")
+    return colours[..., 0]
+
+
+def _few(values: list[int]) -> str:
+    return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")  # noqa: PLR2004

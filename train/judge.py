@@ -1,0 +1,110 @@
+"""What is evaluated: a training run, a bundle, or the float network that a bundle came from."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.errors import EngineError, ModelError
+from runtime.inspection import Inspector
+from runtime.manifest import MANIFEST, Bundle, Guarantee, open_bundle
+from runtime.spec import InputSpec
+
+WHOLE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Something that can be evaluated: what it takes, what it is called, and what it promises.
+
+    `title` tells it from another one; `sha256` names its manifest or its weights.
+    """
+
+    inspector: Inspector
+    spec: InputSpec
+    title: str
+    path: Path
+    sha256: str
+    guarantee: Guarantee | None
+
+
+def judge_of(model: Path) -> Judge:
+    """The judge in the folder `model`, a run or a bundle.
+
+    Raises:
+        ModelError, ManifestError: it is neither, or was changed.
+        EngineError: a network cannot be loaded.
+    """
+    if (model / MANIFEST).exists():
+        from runtime.loop import inspector_of_bundle
+
+        bundle = open_bundle(model)
+        manifest = bundle.manifest
+        return Judge(
+            inspector_of_bundle(bundle),
+            manifest.input,
+            f"bundle, {manifest.precision}",
+            model,
+            bundle.sha256,
+            manifest.guarantee,
+        )
+    if not model.is_dir():
+        raise ModelError(f"--model {model}: no such folder; name a training run or a bundle")
+    from train.checkpoint import load_model
+    from train.torch_engine import TorchEngine
+
+    network, record = load_model(model)
+    inspector = Inspector(TorchEngine(network), record.input, record.limits, record.class_names)
+    return Judge(inspector, record.input, "run, float", model, record.weights_sha256, None)
+
+
+def float_judge_of(model: Path) -> Judge | None:
+    """The float network in an INT8 bundle, with the limits that export chose for it.
+
+    None where `model` is a run or a float bundle, or holds no whole network with its threshold.
+
+    Raises:
+        ManifestError, EngineError: as `judge_of`.
+    """
+    if not (model / MANIFEST).exists():
+        return None
+    bundle = open_bundle(model)
+    manifest = bundle.manifest
+    threshold = manifest.metrics.get("float", {}).get("threshold")
+    if manifest.precision == "float" or WHOLE not in manifest.files or threshold is None:
+        return None
+    limits = replace(manifest.limits, threshold=float(threshold))
+    inspector = Inspector(WholeOnnxEngine(bundle), manifest.input, limits, manifest.class_names)
+    sha256 = manifest.files[WHOLE]
+    return Judge(inspector, manifest.input, "its network in float", model / WHOLE, sha256, None)
+
+
+class WholeOnnxEngine:
+    """The engine contract (`runtime.engine.Engine`) over a bundle's network in one piece.
+
+    Raises:
+        EngineError: onnxruntime cannot load it.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        import onnxruntime
+
+        path = bundle.root / WHOLE
+        try:
+            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            reason = str(error).partition("\n")[0]
+            raise EngineError(f"{path}: onnxruntime cannot load it ({reason})") from error
+        self.name = f"onnxruntime {onnxruntime.__version__} cpu"
+
+    def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
+        """Scores (N, K), and the masks, which are computed with them."""
+        score, masks = self._session.run(["score", "mask"], {"image": images})
+        return score, masks
+
+    def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
+        """The mask of one tile, probability x 255, (K, H/2, W/2)."""
+        drawn: npt.NDArray[np.uint8] = skips[tile]
+        return drawn

@@ -1,0 +1,66 @@
+"""One model on one split: what became of every sample, and all that is computed from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runtime.manifest import Metrics
+from train.breakdown import Breakdown, breakdown
+from train.contrast import CLEARLY_VISIBLE
+from train.intervals import Interval, bootstrap_intervals, share_intervals
+from train.judge import Judge
+from train.metrics import Outcome, summary
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A judge, the outcomes of the samples in their order, and their numbers."""
+
+    judge: Judge
+    outcomes: Sequence[Outcome]
+    metrics: Metrics
+    intervals: dict[str, Interval | None]
+    parts: Breakdown
+
+    @property
+    def missed(self) -> list[Outcome]:
+        """Defective samples that were accepted, the most visible first."""
+        missed = [o for o in self.outcomes if o.defective and not o.opened]
+        return sorted(missed, key=lambda o: math.inf if math.isnan(o.contrast) else -o.contrast)
+
+    @property
+    def clearly_visible(self) -> list[Outcome]:
+        """Defective samples whose defect anyone would see."""
+        return [o for o in self.outcomes if o.defective and o.contrast >= CLEARLY_VISIBLE]
+
+    @property
+    def false_alarms(self) -> list[Outcome]:
+        """Good samples that were rejected."""
+        return [o for o in self.outcomes if o.opened and not o.defective]
+
+    def record(self) -> dict[str, Any]:
+        """What goes into a result file: the metrics, their intervals, and the parts."""
+        parts = asdict(self.parts)
+        by = {name.removeprefix("by_"): part for name, part in parts.items()}
+        return {**self.metrics, "intervals": self.intervals, "by": _defined(by)}
+
+
+def measure(judge: Judge, outcomes: Sequence[Outcome]) -> Measured:
+    """All numbers of `outcomes`, which are those of `judge`."""
+    return Measured(
+        judge,
+        outcomes,
+        summary(outcomes, judge.inspector.limits.threshold),
+        {**share_intervals(outcomes), **bootstrap_intervals(outcomes)},
+        breakdown(outcomes),
+    )
+
+
+def _defined(value: Any) -> Any:
+    """The same, None where a number is undefined: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

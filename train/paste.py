@@ -1,0 +1,56 @@
+"""Pastes a defect onto a good surface: more places for the few defects there are."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from runtime.images import Image
+
+MARGIN_PX = 8  # of the donor's surface around its defect, to know the level it stands out from
+EDGE_PX = 1.5  # over which the defect fades into its new surface, as a standard deviation
+Planes = npt.NDArray[np.uint8]
+
+
+def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
+    """The good `image` (C, H, W) with the donor's defect at a random place, and its mask (K, H, W).
+
+    `donor` (C, H, W) has the defect where `drawn` (K, H, W) is not 0. The defect keeps its grain
+    and its difference from the surface around it, takes on the level of the new one, and may be
+    mirrored.
+    """
+    for axis in (1, 2):
+        if torch.rand(()) < 0.5:  # noqa: PLR2004
+            donor, drawn = np.flip(donor, axis), np.flip(drawn, axis)
+    y, x = _window(drawn.max(axis=0))
+    height, width = y.stop - y.start, x.stop - x.start
+    top = int(torch.randint(image.shape[1] - height + 1, ()))
+    left = int(torch.randint(image.shape[2] - width + 1, ()))
+    place = np.s_[:, top : top + height, left : left + width]
+    defect, mask = donor[:, y, x].astype(np.float32), drawn[:, y, x]
+    near = cv2.dilate((mask.max(axis=0) > 0).astype(np.uint8), np.ones((5, 5), np.uint8))
+    alpha = cv2.GaussianBlur(near.astype(np.float32), (0, 0), EDGE_PX)
+    surface = image[place].astype(np.float32)
+    level = _median(surface, np.ones_like(near)) - _median(defect, near == 0)
+    blended = surface + alpha * (defect + level - surface)
+    pasted, coverage = image.copy(), np.zeros_like(drawn)
+    pasted[place] = np.clip(np.round(blended), 0, 255)
+    coverage[place] = mask
+    return pasted, coverage
+
+
+def _window(drawn: Image) -> tuple[slice, slice]:
+    """Rows and columns of the defect with a margin."""
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    return _with_margin(rows, drawn.shape[0]), _with_margin(columns, drawn.shape[1])
+
+
+def _with_margin(places: npt.NDArray[np.intp], length: int) -> slice:
+    return slice(max(0, int(places[0]) - MARGIN_PX), min(length, int(places[-1]) + MARGIN_PX + 1))
+
+
+def _median(planes: npt.NDArray[np.float32], where: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """The median of each channel (C, 1, 1) over `where`; over everything where that is nothing."""
+    chosen = np.asarray(where, bool)
+    pixels = planes[:, chosen] if chosen.any() else planes.reshape(len(planes), -1)
+    return np.asarray(np.median(pixels, axis=1), np.float32)[:, None, None]

@@ -1,0 +1,197 @@
+"""COCO JSON: images, annotations and categories, by polygons or run lengths.
+
+The JSON files of the folder, of `annotations/` and of folders named as a split (Roboflow: `train/`,
+`valid/`, `test/`); the name of a file, else that of its folder, gives the split. An image lies
+beside its JSON file, in the folder, in `images/`, or in `<split>/` or `<split>2017/` of those two.
+An image without annotations is good, one that no file lists is passed over.
+
+Classes are the categories by id. A category that no annotation has, and that is the supercategory
+of another, is none: Roboflow writes one with id 0.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from runtime.errors import DataError
+from train.drawing import largest_class
+from train.readers.image_files import SPLIT_OF_FOLDER, sample_of
+from train.readers.json_file import mentions, read_json
+from train.readers.segments import Segmentation, Segments, runs_of
+from train.sample import GOOD, Listing, Sample
+
+KEYS = ("images", "annotations")
+
+
+class ImageRecord(msgspec.Struct):
+    """An image of a COCO file."""
+
+    id: int | str
+    file_name: str
+    height: int
+    width: int
+
+
+class Annotation(msgspec.Struct):
+    """A defect of a COCO file."""
+
+    image_id: int | str
+    category_id: int
+    id: int | str | None = None
+    segmentation: Segmentation | None = None
+
+
+class Category(msgspec.Struct):
+    """A class of a COCO file."""
+
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+class Coco(msgspec.Struct):
+    """The part of a COCO file that is needed."""
+
+    images: list[ImageRecord]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+def detects(root: Path) -> bool:
+    """Whether the folder `root` has this layout."""
+    return bool(_files(root))
+
+
+def read(root: Path) -> Listing:
+    """The samples, file by file, in their order.
+
+    Raises:
+        DataError: a wrong field, an image that is not found or listed twice, an annotation without
+            a segmentation, or files with different categories.
+    """
+    files = {path: read_json(path, Coco) for path in _files(root)}
+    names = _class_names(files)
+    samples: dict[str, Sample] = {}
+    for path, coco in files.items():
+        for sample in _samples(root, path, coco, names):
+            if sample.name in samples:
+                raise DataError(
+                    f"{path}: lists '{sample.name}' a second time; take one of the two out"
+                )
+            samples[sample.name] = sample
+    return Listing(tuple(samples.values()), names)
+
+
+def _files(root: Path) -> list[Path]:
+    folders = [root, root / "annotations", *(root / name for name in SPLIT_OF_FOLDER)]
+    found = (path for folder in folders for path in sorted(folder.glob("*.json")))
+    return [path for path in found if mentions(path, KEYS)]
+
+
+def _class_names(files: dict[Path, Coco]) -> tuple[str, ...]:
+    unused = _unused_supercategories(files.values())
+    names_of = {path: _sorted_names(coco, unused) for path, coco in files.items()}
+    first, names = next(iter(names_of.items()))
+    for path, others in names_of.items():
+        if set(others) != set(names):
+            raise DataError(
+                f"{path}: categories are {list(others)}, those of {first.name} are {list(names)}; "
+                "export all the files from one project"
+            )
+    return names
+
+
+def _sorted_names(coco: Coco, unused: set[str]) -> tuple[str, ...]:
+    categories = sorted(coco.categories, key=lambda category: category.id)
+    return tuple(dict.fromkeys(c.name for c in categories if c.name not in unused))
+
+
+def _unused_supercategories(files: Iterable[Coco]) -> set[str]:
+    above: set[str] = set()
+    used: set[str] = set()
+    for coco in files:
+        ids = {annotation.category_id for annotation in coco.annotations}
+        used |= {category.name for category in coco.categories if category.id in ids}
+        above |= {c.supercategory for c in coco.categories if c.supercategory not in {c.name, None}}
+    return above - used
+
+
+def _samples(root: Path, path: Path, coco: Coco, names: tuple[str, ...]) -> Iterable[Sample]:
+    split = _split_of(path.relative_to(root))
+    places = _places(root, path, split)
+    annotations = _by_image(path, coco)
+    index_of = {c.id: names.index(c.name) + 1 for c in coco.categories if c.name in names}
+    for image in coco.images:
+        file = _file_of(path, image, places)
+        found = annotations[image.id]
+        if not found:
+            yield sample_of(root, file, None, GOOD, split)
+            continue
+        drawing = _drawing(path, image, found, index_of)
+        kind = names[largest_class(drawing.areas()) - 1]
+        yield sample_of(root, file, drawing, kind, split)
+
+
+def _by_image(path: Path, coco: Coco) -> dict[int | str, list[Annotation]]:
+    known = {image.id for image in coco.images}
+    annotations: dict[int | str, list[Annotation]] = defaultdict(list)
+    for annotation in coco.annotations:
+        if annotation.image_id not in known:
+            raise DataError(
+                f"{path}: annotation {annotation.id} is of image {annotation.image_id}, which is "
+                "not listed; export the file anew"
+            )
+        annotations[annotation.image_id].append(annotation)
+    return annotations
+
+
+def _drawing(
+    path: Path, image: ImageRecord, annotations: list[Annotation], index_of: dict[int, int]
+) -> Segments:
+    shape = (image.height, image.width)
+    parts = []
+    for annotation in annotations:
+        where = f"{path}: annotation {annotation.id} of '{image.file_name}'"
+        if not annotation.segmentation:
+            raise DataError(
+                f"{where} has no segmentation, a box at most; draw the defect's outline, "
+                "and export it as a segmentation"
+            )
+        if annotation.category_id not in index_of:
+            raise DataError(
+                f"{where} has category {annotation.category_id}, expected one of "
+                f"{sorted(index_of)}; export the file anew"
+            )
+        runs = runs_of(annotation.segmentation, shape, where)
+        parts.append((index_of[annotation.category_id], runs))
+    return Segments(path, image.file_name, shape, tuple(parts))
+
+
+def _split_of(path: Path) -> str:
+    for name in (path.stem, path.parent.name):
+        words = re.findall("[a-z]+", name.lower())
+        found = {SPLIT_OF_FOLDER[word] for word in words if word in SPLIT_OF_FOLDER}
+        if len(found) == 1:
+            return found.pop()
+    return ""
+
+
+def _places(root: Path, path: Path, split: str) -> list[Path]:
+    """The folders where an image may lie, in the order in which they are looked through."""
+    above = (root, root / "images")
+    names = [name for name, of in SPLIT_OF_FOLDER.items() if of == split]
+    named = (folder / (name + year) for folder in above for name in names for year in ("", "2017"))
+    return [folder for folder in dict.fromkeys((path.parent, *named, *above)) if folder.is_dir()]
+
+
+def _file_of(path: Path, image: ImageRecord, places: list[Path]) -> Path:
+    for place in places:
+        if (place / image.file_name).is_file():
+            return place / image.file_name
+    raise DataError(
+        f"{path}: image '{image.file_name}' is in none of {', '.join(map(str, places))}; "
+        "put it there, or take it out of the file"
+    )

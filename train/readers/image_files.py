@@ -1,0 +1,84 @@
+"""The image files of a dataset's folder, and the samples that they are."""
+
+import os
+from pathlib import Path
+
+from runtime.errors import DataError
+from runtime.images import IMAGE_SUFFIXES
+from train.drawing import Drawing, MaskFile, read_mask_file
+from train.sample import DEFECT, GOOD, SPLITS, Sample
+
+SPLIT_OF_FOLDER = {
+    **{name: name for name in SPLITS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
+}
+
+
+def images_in(folder: Path) -> list[Path]:
+    """All image files below `folder`, by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def name_in(root: Path, image: Path) -> str:
+    """The path of `image` from `root` on, with slashes and no `..` inside."""
+    return Path(os.path.relpath(image, root)).as_posix()
+
+
+def sample_of(
+    root: Path, image: Path, drawing: Drawing | None, kind: str, split: str, group: str = ""
+) -> Sample:
+    """The sample of the file `image`, defective unless its kind is good; a group of its own."""
+    name = name_in(root, image)
+    return Sample(name, image, drawing, kind != GOOD, kind, split, group or name)
+
+
+def masks_beside(files: list[Path], ending: str) -> dict[Path, Path]:
+    """The mask of each image among `files`: the file beside it that has `ending` for its suffix.
+
+    Raises:
+        DataError: a mask without an image.
+    """
+    masks = {path for path in files if path.name.endswith(ending)}
+    images = [path for path in files if path not in masks]
+    mask_of = {image: image.with_name(image.stem + ending) for image in images}
+    refuse_orphans(sorted(masks - set(mask_of.values())))
+    return mask_of
+
+
+def sample_with_mask(root: Path, image: Path, mask: Path, split: str, group: str = "") -> Sample:
+    """The sample of the file `image`, defective where its mask has a pixel.
+
+    Raises:
+        DataError: the mask is missing or unreadable.
+    """
+    kind = DEFECT if read_mask_file(mask).any() else GOOD
+    return sample_of(root, image, MaskFile(mask, 1), kind, split, group)
+
+
+def refuse_orphans(orphans: list[Path]) -> None:
+    """Refuse masks that no image goes with.
+
+    Raises:
+        DataError: there is one.
+    """
+    if orphans:
+        raise DataError(
+            f"{orphans[0]}: no image has this mask's name, nor those of {len(orphans) - 1} others; "
+            "name a mask as its image, or its defect would be taught as good"
+        )
+
+
+def refuse_whole(root: Path, parts: list[str], what: str) -> None:
+    """Refuse a folder of several datasets, where one of them is wanted.
+
+    Raises:
+        DataError: there are such parts.
+    """
+    if parts:
+        raise DataError(
+            f"{root}: holds the {what} {', '.join(parts)}, expected one; "
+            f"choose it, as in --data {root / parts[0]}"
+        )

@@ -1,0 +1,26 @@
+"""The rows of a CSV table with the columns that a layout needs."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.errors import DataError
+
+
+def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line number, cells by column) of each row; cells that a row lacks are empty.
+
+    Raises:
+        DataError: unreadable, no UTF-8 text, or without one of `columns`.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            reader = csv.DictReader(file, restval="")
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{table}: columns {missing} are missing; expected {list(columns)}")
+            return [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read ({error.strerror}); write one") from error

