@@ -160,6 +160,11 @@ def test_an_empty_split_is_named_with_those_that_are_not(table_set):
         read_dataset(table_set).split("test")
 
 
+def test_all_is_every_split(table_set):
+    dataset = read_dataset(table_set)
+    assert dataset.split("all") == dataset.samples
+
+
 def test_a_split_holds_its_samples_in_order(table_set):
     assert [s.name for s in read_dataset(table_set).split("train")] == [
         "images/a.png",

@@ -83,6 +83,11 @@ def test_the_bootstrap_draws_whole_groups():
     assert bootstrap_intervals(outcomes[:10])["seg_miou"] is None
 
 
+def test_the_bootstrap_says_nothing_of_what_every_draw_agrees_on():
+    outcomes = [result(str(n), defective=n > 4, score=n / 10) for n in range(10)]
+    assert bootstrap_intervals(outcomes)["image_auroc"] is None
+
+
 def test_the_bootstrap_covers_the_true_mean_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0

@@ -111,3 +111,27 @@ def test_the_report_is_dark_where_the_reader_wants_it_dark(report, tmp_path):
     flags = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0")
     picture = screenshot(report, tmp_path / "page.png", 1200, 1600, *flags)
     assert np.median(picture) < 60
+
+
+def test_a_report_of_defective_samples_alone_says_nothing_of_good_ones(
+    int8_bundle, visible_set, tmp_path
+):
+    copy = tmp_path / "set"
+    shutil.copytree(visible_set, copy)
+    table = copy / "split.csv"
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if ",good," not in line]
+    table.write_text("\n".join([head, *kept]), encoding="utf-8")
+    evaluate(int8_bundle, copy, "test", None, None, tmp_path / "out")
+    text = Page((tmp_path / "out" / REPORT).read_text(encoding="utf-8")).text
+    assert re.search(r"Caught \d+ of \d+ defective\.", text)
+    for name in ("Image AP", "False rejects", "Recall at 5 %", "Precision and recall"):
+        assert name not in text
+
+
+def test_a_run_alone_is_reported_without_a_second_model(trained_run, visible_set, tmp_path):
+    evaluate(trained_run, visible_set, "test", None, None, tmp_path / "out")
+    text = Page((tmp_path / "out" / REPORT).read_text(encoding="utf-8")).text
+    assert "run, float" in text
+    assert "Verdicts that differ" not in text
+    assert "None" not in text

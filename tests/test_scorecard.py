@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from runtime.errors import DataError, QualityError
+from runtime.errors import DataError, ModelError, QualityError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
+from train.dataset import read_dataset
+from train.judge import float_judge_of, judge_of
 from train.scorecard import evaluate
 
 
@@ -67,3 +69,65 @@ def test_what_is_no_verdict_file_is_said(int8_bundle, visible_set, tmp_path, con
     (tmp_path / "verdicts").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=f"--verdicts {tmp_path / 'verdicts'}: "):
         evaluate(int8_bundle, visible_set, "test", None, tmp_path / "verdicts")
+
+
+def test_the_result_file_has_metrics_intervals_and_parts(int8_bundle, visible_set, tmp_path):
+    metrics = evaluate(int8_bundle, visible_set, "test", tmp_path / "metrics.json", None)
+    found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    intervals, parts = found.pop("intervals"), found.pop("by")
+    assert found == metrics
+    for name in ("recall", "false_reject_rate", "gated_seg_recall", "gated_seg_miou", "seg_miou"):
+        low, high = intervals[name]
+        assert low <= metrics[name] <= high
+    assert {name: sum(part["n"] for part in parts[name]) for name in ("class", "size")} == {
+        "class": metrics["n_defective"],
+        "size": metrics["n_defective"],
+    }
+    test = read_dataset(visible_set).split("test")
+    assert parts["group"]["n"] == len({s.group for s in test if s.defective})
+
+
+def test_two_models_are_measured_side_by_side(
+    int8_bundle, float_bundle, trained_run, visible_set, tmp_path, capsys
+):
+    out = tmp_path / "metrics.json"
+    evaluate(int8_bundle, visible_set, "test", out, None, beside=float_bundle)
+    found = json.loads(out.read_text(encoding="utf-8"))
+    alone = evaluate(float_bundle, visible_set, "test", None, None)
+    beside = found["beside"]
+    assert {name: beside[name] for name in alone} == alone
+    assert beside["model"] == str(float_bundle)
+    assert set(beside["differing"]) <= {f"images/test/{n:04}.png" for n in range(1000)}
+    assert "bundle, float" in capsys.readouterr().out
+    evaluate(trained_run, visible_set, "test", out, None, beside=float_bundle)
+    beside = json.loads(out.read_text(encoding="utf-8"))["beside"]
+    assert {name: beside[name] for name in alone} == alone
+
+
+def test_the_float_network_in_an_int8_bundle_is_the_one_it_came_from(int8_bundle, float_bundle):
+    exact = float_judge_of(int8_bundle)
+    of_its_own = judge_of(float_bundle)
+    image = np.random.default_rng(0).integers(0, 255, (2, 64, 64, exact.spec.channels), np.uint8)
+    scores, skips = exact.inspector.engine.gate(image)
+    expected, their_skips = of_its_own.inspector.engine.gate(image)
+    assert scores == pytest.approx(expected, abs=1e-5)
+    masks = [exact.inspector.engine.mask(skips, tile).astype(int) for tile in (0, 1)]
+    theirs = [of_its_own.inspector.engine.mask(their_skips, tile).astype(int) for tile in (0, 1)]
+    assert np.abs(np.subtract(masks, theirs)).max() <= 1
+    assert exact.inspector.limits == of_its_own.inspector.limits
+    assert float_judge_of(float_bundle) is None
+
+
+def test_a_model_beside_itself_is_refused(int8_bundle, visible_set):
+    with pytest.raises(ModelError, match="is --model itself"):
+        evaluate(int8_bundle, visible_set, "test", None, None, beside=int8_bundle)
+
+
+def test_a_report_needs_a_folder_and_leaves_nothing_half_written(
+    int8_bundle, visible_set, tmp_path
+):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match=r"--report .*file: is a file; name a folder"):
+        evaluate(int8_bundle, visible_set, "test", None, None, report=tmp_path / "file")
+    evaluate(int8_bundle, visible_set, "test", None, None, report=tmp_path / "new" / "report")
+    assert [path.name for path in (tmp_path / "new" / "report").iterdir()] == ["report.html"]

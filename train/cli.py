@@ -122,7 +122,7 @@ def train(
 def evaluate(
     model: Annotated[Path, typer.Option(help="A training run or a bundle.")],
     data: Data,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, val, test, or all of a new set.")] = "test",
     json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
     verdicts: Annotated[
         Path | None,

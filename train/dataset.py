@@ -18,6 +18,7 @@ from train.readers import FORMATS, format_of
 from train.sample import DEFECT, GOOD, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class Dataset:
     split_was_made: bool = False
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """The samples of the split `name`.
+        """The samples of the split `name`, or `all`.
 
         Raises:
             DataError: the split is unknown or empty.
         """
-        chosen = tuple(sample for sample in self.samples if sample.split == name)
+        chosen = tuple(sample for sample in self.samples if name in {sample.split, ALL})
         if not chosen:
             have = sorted({sample.split for sample in self.samples})
             raise DataError(

@@ -53,7 +53,8 @@ def bootstrap_intervals(outcomes: Sequence[Outcome]) -> dict[str, Interval | Non
 
     The percentile bootstrap of Efron (1979), over whole groups, since images of one object are not
     independent: 1000 sets of as many groups, drawn with a fixed seed. Draws without a number, such
-    as those without a good sample, are left out; None for a single group, or where all are.
+    as those without a good sample, are left out. None for a single group, and where all draws
+    agree, as when the ranking is perfect: the bootstrap then cannot say how far off it is.
     """
     statistics = {
         "seg_miou": _mean_iou([o.raw.iou if o.drawn else np.nan for o in outcomes]),
@@ -113,7 +114,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def _percentiles(values: Sequence[float]) -> Interval | None:
     known = [value for value in values if np.isfinite(value)]
-    if not known:
+    if len(set(known)) < 2:  # noqa: PLR2004 - all agree
         return None
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(known, [tail, 100 - tail])

@@ -29,7 +29,7 @@ from train.checkpoint import (
     save_model,
     settings_record,
 )
-from train.dataset import Dataset, check_sample, read_dataset, write_splits
+from train.dataset import SPLITS_FILE, Dataset, check_sample, read_dataset, write_splits
 from train.division import divide_by_group
 from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
 from train.history import add_row, cost_of
@@ -44,7 +44,6 @@ from train.settings import TrainSettings
 from train.torch_engine import TorchEngine
 from train.weights import load_encoder_weights
 
-SPLITS_RECORD = "splits.csv"
 Metrics = dict[str, float | int | None]
 
 console = Console(stderr=True)
@@ -292,7 +291,7 @@ def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:
         versions={name: version(name) for name in ("defectgate", "torch", "timm", "numpy")},
     )
     if dataset.split_was_made:
-        write_splits(settings.out / SPLITS_RECORD, dataset.samples)
+        write_splits(settings.out / SPLITS_FILE, dataset.samples)
     save_model(settings.out, network, record)
     (settings.out / STATE).unlink()
     _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)

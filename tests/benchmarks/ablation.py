@@ -28,9 +28,9 @@ ROWS = {
     "defectgate": {},
 }
 SETS = {
-    "magnetic_tile": {"epochs": 10},
-    "deepcrack256": {"epochs": 10},
-    "neu_seg3": {"epochs": 10, "width": 224, "height": 224, "by_class": True},
+    "magnetic_tile": {"epochs": 15},
+    "deepcrack256": {"epochs": 15},
+    "neu_seg3": {"epochs": 15, "by_class": True},
 }
 COLUMNS = {
     "Seg_mIoU": "seg_miou",

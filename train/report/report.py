@@ -36,7 +36,11 @@ ROWS = (
     ("class_miou", "mIoU of the classes", "pooled, and averaged over the classes of the mask"),
     ("recall_at_5", "Recall at 5 %", "were at most 5 % of these good samples rejected"),
     ("seg_recall_at_5", "Seg_Recall at 5 %", "at that point"),
-    ("seg_recall_small_at_5", "the same, small", "of the quarter with the smallest defects"),
+    (
+        "seg_recall_small_at_5",
+        "Seg_Recall at 5 %, small",
+        "of the quarter with the smallest defects",
+    ),
     ("gated_seg_miou_at_5", "Seg_mIoU at 5 %", "at that point"),
 )
 
@@ -75,20 +79,28 @@ def render(dataset: Dataset, split: str, measured: Sequence[Measured], gallery: 
     )
     environment.filters.update(number=_number, percent=_percent, between=_between)
     first = measured[0]
-    alike = {"class_miou"} if len(first.judge.inspector.class_names) == 1 else set()
     curves = {m.judge.title: m.outcomes for m in measured}
     return environment.get_template(TEMPLATE).render(
         dataset=dataset,
         split=split,
         models=measured,
         first=first,
-        rows=[row for row in ROWS if row[0] not in alike],
+        rows=[row for row in ROWS if _says_something(row[0], first)],
         histogram=score_histogram(first.outcomes, first.judge.inspector.limits.threshold),
         curve=precision_recall(curves),
         divisions=_divisions(measured),
         gallery=gallery,
         n_differing=_n_differing(measured),
     )
+
+
+def _says_something(name: str, measured: Measured) -> bool:
+    """Whether a metric is known and no other one's twin, on samples such as these."""
+    if name == "class_miou":
+        return len(measured.judge.inspector.class_names) > 1
+    if name.endswith("_at_5"):
+        return measured.metrics["false_reject_rate"] is not None
+    return measured.metrics[name] is not None
 
 
 def _divisions(measured: Sequence[Measured]) -> list[Division]:

@@ -1,0 +1,113 @@
+"""Ways of training: tiles, several classes, samples only labelled, sets without good ones."""
+
+import csv
+import shutil
+
+import pytest
+
+from runtime.errors import DataError
+from runtime.tiling import Fit
+from train.checkpoint import load_model
+from train.dataset import SPLITS_FILE, read_dataset
+from train.scorecard import evaluate
+from train.settings import TrainSettings
+from train.training import train
+
+QUICK = {"width": 64, "height": 64, "weights": "none", "epochs": 1, "batch_size": 4}
+
+
+@pytest.fixture
+def editable(drawn_set, tmp_path):
+    """A copy of the set, and its rows; `save` writes them back."""
+    root = tmp_path / "set"
+    shutil.copytree(drawn_set, root)
+    with (root / "split.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+
+    def save(kept):
+        with (root / "split.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(kept)
+
+    return root, rows, save
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fit": Fit.TILE, "width": 32, "height": 32, "scale": 0.75},
+        {"fit": Fit.LETTERBOX, "width": 96},
+        {"by_class": True},
+        {"classifier": False},
+        {"encoder": "resnet18"},
+        {"precision": "bf16-mixed"},
+    ],
+    ids=["tiles", "letterbox", "by class", "no classifier", "resnet18", "bf16"],
+)
+def test_every_way_of_training_ends_in_a_model_that_can_be_evaluated(changes, drawn_set, tmp_path):
+    run = tmp_path / "run"
+    record = train(TrainSettings(drawn_set, run, **QUICK | changes))
+    assert record.metrics["n"] == 5
+    assert evaluate(run, drawn_set, "test", None, None)["n"] == 5
+
+
+def test_a_model_of_several_classes_knows_their_names(drawn_set, tmp_path):
+    train(TrainSettings(drawn_set, tmp_path / "run", by_class=True, **QUICK))
+    network, record = load_model(tmp_path / "run")
+    assert record.class_names == read_dataset(drawn_set).class_names
+    assert network.decoder.draw.out_channels == len(record.class_names) > 1
+
+
+def test_some_samples_may_be_labelled_and_not_drawn(editable, tmp_path):
+    root, rows, save = editable
+    learned = [row for row in rows if row["split"] == "train" and row["label"] == "1"]
+    for row in learned[1:]:
+        row["mask"] = ""
+    save(rows)
+    assert train(TrainSettings(root, tmp_path / "run", **QUICK)).metrics["n"] == 5
+
+
+def test_somewhere_the_defects_must_be_drawn(editable, tmp_path):
+    root, rows, save = editable
+    for row in rows:
+        row["mask"] = ""
+    save(rows)
+    with pytest.raises(DataError, match="no drawn defects among the 15 samples of split train"):
+        train(TrainSettings(root, tmp_path / "run", **QUICK))
+
+
+def test_without_good_samples_the_gate_stays_open(editable, tmp_path, capsys):
+    root, rows, save = editable
+    save([row for row in rows if row["label"] == "1"])
+    record = train(TrainSettings(root, tmp_path / "run", **QUICK))
+    assert record.limits.threshold == 0
+    assert record.metrics["recall"] == 1
+    assert "has no good samples, so no gate can be learned" in capsys.readouterr().err
+
+
+def test_good_samples_in_one_split_only_are_not_enough(editable, tmp_path):
+    root, rows, save = editable
+    save([row for row in rows if row["label"] == "1" or row["split"] != "val"])
+    with pytest.raises(DataError, match=r"no good samples among the .* of split val, first half"):
+        train(TrainSettings(root, tmp_path / "run", **QUICK))
+
+
+def test_a_split_that_was_made_is_written_down_with_the_run(editable, tmp_path):
+    root, rows, save = editable
+    for row in rows:
+        row["split"] = ""
+    save(rows)
+    train(TrainSettings(root, tmp_path / "run", **QUICK))
+    with (tmp_path / "run" / SPLITS_FILE).open(encoding="utf-8") as file:
+        written = {row["file"]: row["split"] for row in csv.DictReader(file)}
+    assert written == {sample.name: sample.split for sample in read_dataset(root).samples}
+
+
+def test_a_model_is_not_evaluated_on_classes_that_it_was_not_taught(editable, drawn_set, tmp_path):
+    train(TrainSettings(drawn_set, tmp_path / "run", by_class=True, **QUICK))
+    root, rows, save = editable
+    next(row for row in rows if row["label"] == "1")["class"] = "rust"
+    save(rows)
+    with pytest.raises(DataError, match="class 'rust' is unknown to the model, which was taught"):
+        evaluate(tmp_path / "run", root, "test", None, None)
