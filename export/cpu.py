@@ -13,6 +13,8 @@ from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from export.qdq import MAPS
+
 QUANTIZED_OPS = ("Conv", "Clip", "Relu", "Add", "Concat", "Resize", "MaxPool")
 
 
@@ -43,5 +45,5 @@ def quantize_for_cpu(model: ModelProto, ranges: Mapping[str, tuple[float, float]
 
 def _quantized(node: onnx.NodeProto) -> bool:
     """The mask's last steps and the classifier's vectors stay float."""
-    inside = node.name.startswith(("/encoder", "/decoder", "/classifier/evidence"))
+    inside = node.name.startswith(MAPS)
     return node.op_type in QUANTIZED_OPS and inside and "/draw/" not in node.name

@@ -96,9 +96,11 @@ def export(settings: ExportSettings) -> Manifest:
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or record.data).taught(record.class_names)
+    dataset.require_unchanged(record.data_digest, settings.model)
     source = Source(record, dataset, *divide_by_group(dataset.split("val")))
-    for part in (source.choosing, source.deciding):
-        require_both_labels(part, f"{dataset.root}: a half of split val")
+    if any(not sample.defective for sample in dataset.samples):
+        for part in (source.choosing, source.deciding):
+            require_both_labels(part, f"{dataset.root}: a half of split val")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.out.parent, prefix=f".{settings.out.name}.") as beside:
         root, exact_root = Path(beside) / "bundle", Path(beside) / "float"

@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 Ranges = Mapping[str, tuple[float, float]]
 
 SHARED_SCALE = frozenset({"Concat", "Resize", "MaxPool"})
-MAPS = ("/encoder", "/decoder", "/classifier/evidence")  # elsewhere are vectors, in float
+MAPS = ("/encoder", "/decoder", "/classifier/evidence")  # behind them, it ends in float
 LARGEST = 127
 
 

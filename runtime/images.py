@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cv2.typing import MatLike
 
 from runtime.errors import DataError
 
@@ -20,7 +21,7 @@ def read_image(path: Path, channels: int) -> Image:
         DataError: the file is missing, empty or no image.
     """
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    return _decode(path, flag)
+    return _decode(path, flag).astype(np.uint8, copy=False)
 
 
 def count_channels(path: Path) -> int:
@@ -36,6 +37,15 @@ def count_channels(path: Path) -> int:
     return 1 if grey else 3
 
 
+def bits_per_channel(path: Path) -> int:
+    """8 for the images that cameras give, 16 for some others.
+
+    Raises:
+        DataError: the file is missing, empty or no image.
+    """
+    return 8 * _decode(path, cv2.IMREAD_UNCHANGED).itemsize
+
+
 def write_png(path: Path, image: Image) -> None:
     """Write `image`, grey (H, W) or BGR (H, W, 3), as PNG.
 
@@ -49,7 +59,7 @@ def write_png(path: Path, image: Image) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _decode(path: Path, flag: int) -> Image:
+def _decode(path: Path, flag: int) -> MatLike:
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -59,4 +69,4 @@ def _decode(path: Path, flag: int) -> Image:
         raise DataError(
             f"{path}: is not a readable image ({encoded.size} bytes); restore or remove the file"
         )
-    return image.astype(np.uint8, copy=False)
+    return image

@@ -84,32 +84,27 @@ def int8_bundle(defectgate, trained_run, tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="session")
-def plain_bundle(tmp_path_factory):
-    """A bundle that needed no training: the score is the frame's brightness, the mask its image."""
+def plain_network(nodes, inputs, outputs):
+    """An ONNX model; it knows the constant `white`."""
     import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    from runtime.manifest import Manifest, Provenance, seal_bundle
-    from runtime.preprocess import preprocess_digest
-    from runtime.spec import InputSpec, Limits
+    made = [helper.make_node(*node[:3], **node[3]) for node in nodes]
+    white = numpy_helper.from_array(np.float32(255), "white")
+    sides = [
+        [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in side]
+        for side in (inputs, outputs)
+    ]
+    graph = helper.make_graph(made, "plain", *sides, initializer=[white])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
-    def network(nodes, inputs, outputs):
-        nodes = [helper.make_node(*node[:3], **node[3]) for node in nodes]
-        white = numpy_helper.from_array(np.float32(255), "white")
-        sides = [
-            [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in side]
-            for side in (inputs, outputs)
-        ]
-        graph = helper.make_graph(nodes, "plain", *sides, initializer=[white])
-        opset = helper.make_opsetid("", 17)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=8)
 
-    root = tmp_path_factory.mktemp("plain") / "bundle"
-    (root / "cpu").mkdir(parents=True)
+def plain_gate_and_mask():
+    """The score is the frame's brightness, the mask its image at half the size."""
+    from onnx import TensorProto
+
     skip = ("skip_1", TensorProto.FLOAT, ["N", 1, 32, 32])
-    gate = network(
+    gate = plain_network(
         [
             ("Cast", ["image"], ["pixels"], {"to": TensorProto.FLOAT}),
             ("Div", ["pixels", "white"], ["light"], {}),
@@ -121,7 +116,7 @@ def plain_bundle(tmp_path_factory):
         [("image", TensorProto.UINT8, ["N", 64, 64, 1])],
         [("score", TensorProto.FLOAT, ["N", 1]), skip],
     )
-    mask = network(
+    mask = plain_network(
         [
             ("Mul", ["skip_1", "white"], ["drawn"], {}),
             ("Cast", ["drawn"], ["mask"], {"to": TensorProto.UINT8}),
@@ -129,8 +124,22 @@ def plain_bundle(tmp_path_factory):
         [skip],
         [("mask", TensorProto.UINT8, ["N", 1, 32, 32])],
     )
-    onnx.save(gate, root / "cpu" / "gate.onnx")
-    onnx.save(mask, root / "cpu" / "mask.onnx")
+    return gate, mask
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(tmp_path_factory):
+    """A bundle that needed no training: `plain_gate_and_mask`."""
+    import onnx
+
+    from runtime.manifest import Manifest, Provenance, seal_bundle
+    from runtime.preprocess import preprocess_digest
+    from runtime.spec import InputSpec, Limits
+
+    root = tmp_path_factory.mktemp("plain") / "bundle"
+    (root / "cpu").mkdir(parents=True)
+    for name, network in zip(("gate", "mask"), plain_gate_and_mask(), strict=True):
+        onnx.save(network, root / "cpu" / f"{name}.onnx")
     manifest = Manifest(
         schema=1,
         precision="float",

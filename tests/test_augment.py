@@ -53,9 +53,10 @@ def test_every_class_of_a_sample_stays_in_the_picture(seed):
     assert coverage.flatten(1).any(1).tolist() == [True, True]
 
 
-def test_no_turn_shows_a_black_corner():
+@pytest.mark.parametrize("size", [(64, 64), (64, 400), (96, 64), (32, 256)])
+def test_no_turn_shows_a_black_corner(size):
     torch.manual_seed(0)
-    bright = torch.full((3, SIDE, SIDE), 200, dtype=torch.uint8)
-    nothing = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
-    darkest = min(int(Augmentation()(bright, nothing)[0].min()) for _ in range(50))
+    bright = torch.full((3, *size), 200, dtype=torch.uint8)
+    nothing = torch.zeros(1, *size, dtype=torch.uint8)
+    darkest = min(int(Augmentation()(bright, nothing)[0].min()) for _ in range(150))
     assert darkest > 40

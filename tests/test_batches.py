@@ -87,3 +87,28 @@ def test_a_thin_defect_does_not_vanish_when_it_shrinks(sample, tmp_path):
     write_png(tmp_path / "m.png", mask)
     example = example_of(sample)
     assert example.mask[1].sum() == 16
+
+
+def test_a_defect_of_one_pixel_is_taught_however_far_it_shrinks(sample, tmp_path):
+    image, mask = np.full((1024, 2048), 90, np.uint8), np.zeros((1024, 2048), np.uint8)
+    mask[1000, 40] = 2
+    write_png(tmp_path / "a.png", image)
+    write_png(tmp_path / "m.png", mask)
+    example = example_of(sample)
+    assert example.label.tolist() == [0, 1]
+    assert example.mask[1].sum() == 1
+    (row,), (column,) = np.nonzero(example.mask[1].numpy())
+    assert row in {1000 // 64, 15 - 1000 // 64}
+    assert column in {40 // 64, 31 - 40 // 64}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_a_letterbox_leaves_empty_stays_empty(sample, seed):
+    torch.manual_seed(seed)
+    spec = InputSpec(64, 64, 1, Fit.LETTERBOX)
+    good = replace(sample, drawing=None, defective=False, kind="good")
+    for example in (TrainingTiles([good, sample], spec, ("crack", "pit"))[n] for n in (0, 1)):
+        assert not example.image[:16].any()
+        assert not example.image[48:].any()
+        assert not example.mask[:, :8].any()
+        assert not example.mask[:, 24:].any()

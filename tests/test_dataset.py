@@ -294,7 +294,7 @@ def test_the_same_set_has_the_same_digest_anywhere(layout, request, tmp_path_fac
         (("images/e.png", *ROWS[0][1:]), *ROWS[1:]),
         ((*ROWS[0][:2], "0", *ROWS[0][3:]), *ROWS[1:]),
         ((*ROWS[0][:3], "crack", *ROWS[0][4:]), *ROWS[1:]),
-        (*ROWS[:2], (*ROWS[2][:4], "train", ""), ROWS[3]),
+        (*ROWS[:2], (*ROWS[2][:4], "test", ""), ROWS[3]),
         ((*ROWS[0][:5], "part 2"), *ROWS[1:]),
     ],
     ids=["less", "more", "order", "file", "label", "class", "split", "group"],
@@ -459,3 +459,24 @@ def test_real_sets_are_read_as_they_are_described(name, labels, splits):
     assert len({(s.group, s.split) for s in samples}) == len({s.group for s in samples})
     by_hash = sorted(samples, key=lambda s: hashlib.sha256(s.name.encode()).digest())
     assert all((defect_area_px(s) > 0) == s.defective for s in by_hash[:40])
+
+
+def test_one_mask_of_class_2_among_many_makes_them_all_indices(tmp_path):
+    for number in range(200):
+        draw(tmp_path / f"images/{number:03d}.png")
+        draw(tmp_path / f"masks/{number:03d}.png", defective=True, value=1 + (number == 101))
+    dataset = read_dataset(tmp_path)
+    assert dataset.class_names == ("class 1", "class 2")
+    assert Counter(s.kind for s in dataset.samples) == {"class 1": 199, "class 2": 1}
+
+
+def test_an_image_of_more_than_8_bits_is_refused(table_set):
+    cv2.imwrite(str(table_set / "images/c.png"), np.full((HEIGHT, WIDTH), 4095, np.uint16))
+    with pytest.raises(DataError, match=r"images/c\.png: has more than 8 bits a channel"):
+        check_sample(read_dataset(table_set).samples[2])
+
+
+@pytest.mark.parametrize("layout", ["mvtec", "dagm", "kolektor", "labelme", "coco", "severstal"])
+def test_a_folder_of_another_layout_than_asked_for_is_refused(layout, tmp_path):
+    with pytest.raises(DataError, match=re.escape(str(tmp_path))):
+        read_dataset(f"{tmp_path}::{layout}")

@@ -107,3 +107,9 @@ def test_a_group_in_two_splits_is_told():
     samples = [sample("a", group="part", split="train"), sample("b", group="part", split="test")]
     (told,) = leaks([*samples, sample("c", split="val")])
     assert told.startswith("group 'part' is in the splits train and test; images of one object")
+
+
+def test_rare_kinds_come_into_every_split():
+    kinds = ("break", "crack", "fray", "pit", "stain", "scratch")
+    samples = [sample(f"{kind} {n}", kind, split="") for kind in kinds for n in range(2)]
+    assert {s.split for s in with_splits(samples)} == set(SPLITS)

@@ -63,3 +63,11 @@ def test_every_class_keeps_its_own_mask():
     _, coverage = paste(np.full((1, SIDE, SIDE), 150, np.uint8), image, two)
     assert np.count_nonzero(coverage[0]) == 0
     assert np.count_nonzero(coverage[1]) == 8 * 6
+
+
+def test_a_defect_that_is_larger_than_the_surface_is_left_out():
+    surface = np.full((1, 16, SIDE), 150, np.uint8)
+    pasted, coverage = paste(surface, *donor(60, 40, (10, 20, 30, 6)))
+    assert np.array_equal(pasted, surface)
+    assert coverage.shape == surface.shape
+    assert not coverage.any()

@@ -79,3 +79,13 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     assert "group 'one object' is in the splits train and test" in told
     assert f"'{second[0]}' (test) shows the same pixels as '{first[0]}' (train)" in told
     assert capsys.readouterr().out.count("problem: ") == len(numbers["problems"])
+
+
+def test_a_set_of_which_nothing_can_be_read_is_still_told(surveyed):
+    root, out, sheet = surveyed
+    for image in root.glob("images/*/*.png"):
+        image.write_bytes(b"no image")
+    numbers, error = numbers_of(root, out, sheet)
+    assert len(numbers["problems"]) == 25
+    assert "25 problems; mend them" in error
+    assert not sheet.exists()

@@ -3,9 +3,11 @@
 import csv
 import shutil
 
+import numpy as np
 import pytest
 
 from runtime.errors import DataError
+from runtime.images import write_png
 from runtime.tiling import Fit
 from train.checkpoint import load_model
 from train.dataset import SPLITS_FILE, read_dataset
@@ -111,3 +113,37 @@ def test_a_model_is_not_evaluated_on_classes_that_it_was_not_taught(editable, dr
     save(rows)
     with pytest.raises(DataError, match="class 'rust' is unknown to the model, which was taught"):
         evaluate(tmp_path / "run", root, "test", None, None)
+
+
+def test_a_made_split_is_refused_when_the_set_has_changed(editable, tmp_path):
+    root, rows, save = editable
+    for row in rows:
+        row["split"] = ""
+    save(rows)
+    run = tmp_path / "run"
+    train(TrainSettings(root, run, **QUICK))
+    assert 4 <= evaluate(run, root, "test", None, None)["n"] <= 6
+    save(rows[:-1])
+    with pytest.raises(DataError, match=r"has no split of its own, and is not as .* was taught it"):
+        evaluate(run, root, "test", None, None)
+    assert evaluate(run, root, "all", None, None)["n"] == 24
+
+
+def test_a_tile_of_what_is_only_labelled_teaches_nothing_and_is_refused(editable, tmp_path):
+    root, rows, save = editable
+    undrawn = next(row for row in rows if row["split"] == "train" and row["label"] == "1")
+    undrawn["mask"] = ""
+    save(rows)
+    tiled = QUICK | {"width": 32, "height": 32, "fit": Fit.TILE}
+    with pytest.raises(DataError, match="with --fit tile nobody knows which tile shows it; draw"):
+        train(TrainSettings(root, tmp_path / "run", **tiled))
+
+
+def test_a_line_scan_that_cannot_be_stretched_is_refused_with_the_mend(editable, tmp_path):
+    root, rows, save = editable
+    good = next(row for row in rows if row["split"] == "train" and row["label"] == "0")
+    write_png(root / good["file"], np.full((32, 12000), 90, np.uint8))
+    good["mask"] = ""
+    save(rows)
+    with pytest.raises(DataError, match=rf"{good['file']}: .*; cut it with --fit tile"):
+        train(TrainSettings(root, tmp_path / "run", **QUICK | {"epochs": 2}))

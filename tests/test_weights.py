@@ -72,3 +72,17 @@ def test_none_leaves_the_encoder_as_it_is():
     before = first_weight(model).clone()
     assert load_encoder_weights(model, DEFAULT_ENCODER, "none") is None
     assert torch.equal(first_weight(model), before)
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], {"state_dict": {"epoch": 3}}])
+def test_a_file_without_a_state_dictionary_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"w\.pth: holds no state dictionary; give that of an"):
+        load_encoder_weights(encoder("resnet18"), "resnet18", str(tmp_path / "w.pth"))
+
+
+def test_a_checkpoint_around_the_weights_is_opened(tmp_path):
+    trained, fresh = timm.create_model("resnet18"), encoder("resnet18")
+    torch.save({"state_dict": trained.state_dict(), "epoch": 3}, tmp_path / "w.pth")
+    load_encoder_weights(fresh, "resnet18", str(tmp_path / "w.pth"))
+    assert torch.equal(fresh.conv1.weight, trained.conv1.weight)

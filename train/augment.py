@@ -1,7 +1,7 @@
 """Changes training images as a surface before a camera may change, and their masks with them.
 
 - flips: a surface has no up or down;
-- a turn of up to 10 degrees, a twentieth of shift, 15 % of size: parts never lie the same way;
+- a turn of up to 10 degrees, a thirteenth of shift, 15 % of size: parts never lie the same way;
 - a slope of light, brightness and contrast: lamps age and shine from one side;
 - blur and noise: the focus drifts, the sensor is warm.
 """
@@ -11,7 +11,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-MARGIN = 0.25  # of the sides; mirrored around the image, so that no turn shows a black corner
+DEGREES, SHIFT, SIZE = 10.0, 0.075, 0.15
+# Of the sides, mirrored around the image, so that no turn shows a black corner. A turn of a long
+# image is less: by as much as its sides differ, which keeps what this needs to be the same.
+MARGIN = 0.28
 Pair = tuple[Tensor, Tensor]
 
 
@@ -25,9 +28,6 @@ class Augmentation:
     def __init__(self, *, everything: bool = True) -> None:
         self._everything = everything
         self._flip = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()])
-        self._move = v2.RandomAffine(
-            10, (0.05, 0.05), (0.85, 1.15), interpolation=v2.InterpolationMode.BILINEAR
-        )
         self._plain_light = v2.RandomApply([v2.ColorJitter(brightness=0.2, contrast=0.2)], p=0.5)
         self._light = v2.Compose(
             [
@@ -56,7 +56,14 @@ class Augmentation:
         height, width = image.shape[-2:]
         margin = [round(MARGIN * width), round(MARGIN * height)]
         padded = (v2.functional.pad(x, margin, padding_mode="reflect") for x in (image, coverage))
-        moved = self._move(*padded)
+        shift = SHIFT / (1 + 2 * MARGIN)  # of the padded sides
+        move = v2.RandomAffine(
+            DEGREES * min(height, width) / max(height, width),
+            (shift, shift),
+            (1 - SIZE, 1 + SIZE),
+            interpolation=v2.InterpolationMode.BILINEAR,
+        )
+        moved = move(*padded)
         image, coverage = (v2.functional.center_crop(x, [height, width]) for x in moved)
         return image, coverage
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from runtime.errors import DataError
 from runtime.images import Image, read_image
 from runtime.preprocess import PixelFormat, Rect, Tile, preprocess
 from runtime.spec import InputSpec
@@ -62,30 +63,39 @@ class TrainingTiles(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         sample = self._samples[index]
-        image, coverage = self._look_at(sample)
+        image, coverage, place = self._look_at(sample)
         if not sample.defective and self._donors and torch.rand(()) < PASTE_SHARE:
             donor = self._donors[int(torch.randint(len(self._donors), ()))]
-            image, coverage = paste(image, *self._look_at(donor))
+            image, coverage = paste(image, *self._look_at(donor)[:2])
         seen, drawn = self._augment(torch.from_numpy(image), torch.from_numpy(coverage))
+        mask = _targets(_in_the_input(drawn, place, self._spec))
         known = sample.drawing is not None or not sample.defective
         return Example(
-            seen.permute(1, 2, 0).contiguous(),
-            _targets(drawn),
+            _in_the_input(seen, place, self._spec).permute(1, 2, 0).contiguous(),
+            mask,
             drawn.flatten(1).any(1).float() if known else self._known_label(sample),
             torch.tensor(float(known)),
         )
 
-    def _look_at(self, sample: Sample) -> tuple[Image, Image]:
-        """A tile of the sample (C, H, W), and how much of each pixel is defective (K, H, W)."""
+    def _look_at(self, sample: Sample) -> tuple[Image, Image, Rect]:
+        """A tile of the sample (C, h, w), how much of each pixel is defective (K, h, w), its place.
+
+        Raises:
+            DataError: unreadable, or of a size that cannot be brought to the input.
+        """
         frame = read_image(sample.image, self._spec.channels)
         truth = read_mask(sample, (frame.shape[0], frame.shape[1]))
         tile = training_tile(truth, self._spec)
         pixel_format = PixelFormat.GREY if frame.ndim == 2 else PixelFormat.BGR  # noqa: PLR2004
-        classes = range(1, len(self._class_names) + 1)
-        masks = [
-            _preprocessed(_one_class(truth, k), PixelFormat.GREY, tile, self._spec) for k in classes
-        ]
-        return _preprocessed(frame, pixel_format, tile, self._spec), np.concatenate(masks)
+        try:
+            pixels = _preprocessed(frame, pixel_format, tile, self._spec)
+            masks = [
+                _coverage(truth == k, tile, self._spec)
+                for k in range(1, len(self._class_names) + 1)
+            ]
+        except ValueError as error:
+            raise DataError(f"{sample.image}: {error}; cut it with --fit tile") from error
+        return pixels, np.concatenate(masks), tile.target
 
     def _known_label(self, sample: Sample) -> Tensor:
         names = self._class_names
@@ -115,15 +125,33 @@ def _begin(length: int, piece: int, must_show: int | None) -> int:
 
 
 def _preprocessed(frame: Image, pixel_format: PixelFormat, tile: Tile, spec: InputSpec) -> Image:
-    """The tile (C, H, W) as the device would make it."""
+    """The tile (C, h, w) as the device would make it, without what lies around its target."""
     channels = 1 if pixel_format is PixelFormat.GREY else spec.channels
     pixels = np.zeros((spec.height, spec.width, channels), np.uint8)
     preprocess(frame, pixel_format, tile, pixels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    t = tile.target
+    shown = pixels[t.y : t.y + t.height, t.x : t.x + t.width]
+    return np.ascontiguousarray(shown.transpose(2, 0, 1))
 
 
-def _one_class(truth: Image, index: int) -> Image:
-    return np.where(truth == index, DRAWN, 0).astype(np.uint8)
+def _coverage(drawn: npt.NDArray[np.bool_], tile: Tile, spec: InputSpec) -> Image:
+    """How much of each pixel is defective, (1, h, w), 255 for all; never 0 where a defect is."""
+    region, target = tile.region, tile.target
+    white = np.where(drawn, DRAWN, 0).astype(np.uint8)
+    coverage = _preprocessed(white, PixelFormat.GREY, tile, spec)
+    rows, columns = np.nonzero(
+        drawn[region.y : region.y + region.height, region.x : region.x + region.width]
+    )
+    touched = rows * target.height // region.height, columns * target.width // region.width
+    coverage[0][touched] = np.maximum(coverage[0][touched], 1)
+    return coverage
+
+
+def _in_the_input(planes: Tensor, place: Rect, spec: InputSpec) -> Tensor:
+    """The planes at their place in the network's input, 0 around them."""
+    whole = torch.zeros((len(planes), spec.height, spec.width), dtype=planes.dtype)
+    whole[:, place.y : place.y + place.height, place.x : place.x + place.width] = planes
+    return whole
 
 
 def _targets(coverage: Tensor) -> Tensor:

@@ -94,6 +94,8 @@ def train(
     from train.training import train as run_training
 
     width, height = parse_size(input)
+    if scale != 1 and fit != Fit.TILE:
+        raise typer.BadParameter(f"--scale {scale} is for --fit tile")
     run_training(
         TrainSettings(
             data=data,

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import Image, read_image
+from runtime.images import Image, bits_per_channel, read_image
 from runtime.record import write_atomically
 from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
 from train.readers import FORMATS, format_of
+from train.readers.table import rows_of
 from train.sample import DEFECT, GOOD, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
@@ -48,6 +49,19 @@ class Dataset:
                 f"{self.root}: split '{name}' is empty, the set has {have}; put samples there"
             )
         return chosen
+
+    def require_unchanged(self, digest: str, where: Path) -> None:
+        """Refuse a set whose split was made here, if it is not the one with this `digest`.
+
+        Raises:
+            DataError: it is not: what was learned may have come into another split.
+        """
+        if self.split_was_made and self.digest != digest:
+            raise DataError(
+                f"{self.root}: has no split of its own, and is not as {where} was taught it, so "
+                f"what was learned may now be in another split; put the run's {SPLITS_FILE} into "
+                f"the folder, with a line for each new image, or take --split {ALL} of a new set"
+            )
 
     def taught(self, class_names: Sequence[str]) -> "Dataset":
         """The same set in the classes of a model: `("defect",)` is any class, else by name.
@@ -99,6 +113,8 @@ def list_dataset(source: Path | str) -> Dataset:
                     f"{needed}: is missing, though sample '{sample.name}' names it; "
                     "restore the file or take out the sample"
                 )
+    if not listing.samples:
+        raise DataError(f"{root}: holds no sample in the layout {layout}; name the folder above it")
     if len(listing.class_names) > MAX_CLASSES:
         raise DataError(
             f"{root}: has {len(listing.class_names)} classes, at most {MAX_CLASSES} are possible; "
@@ -141,6 +157,11 @@ def problems(sample: Sample) -> Iterator[str]:
     """What is wrong with the files of `sample`, a sentence each."""
     try:
         image = read_image(sample.image, channels=1)
+        if bits_per_channel(sample.image) > 8:  # noqa: PLR2004
+            yield (
+                f"{sample.image}: has more than 8 bits a channel, of which only the upper 8 would "
+                "be seen; stretch its contrast into 8 bits"
+            )
         if sample.drawing is None:
             return
         drawn = sample.drawing.draw((image.shape[0], image.shape[1])).any()
@@ -198,9 +219,7 @@ def _with_written_splits(root: Path, samples: tuple[Sample, ...]) -> tuple[Sampl
     path = root / SPLITS_FILE
     if not path.is_file():
         return samples
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    written = {row.get("file"): row.get("split") for row in rows}
+    written = {row["file"]: row["split"] for _, row in rows_of(path, ("file", "split"))}
     for sample in samples:
         if written.get(sample.name) not in SPLITS:
             raise DataError(

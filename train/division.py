@@ -58,12 +58,20 @@ def leaks(samples: Iterable[Sample]) -> list[str]:
 
 
 def _spread(samples: Sequence[Sample], shares: Mapping[str, float]) -> dict[tuple[str, str], str]:
-    """The split of each (given split, group): for its kind, the one that lacks most."""
+    """The split of each (given split, group): the one that lacks most of its kind, then of all."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
     split_of = {}
     for kind, members in _groups(samples):
-        total = sum(counter[kind] for counter in counts.values()) + len(members)
-        name = max(shares, key=lambda name: shares[name] * total - counts[name][kind])
+
+        def lacks(name: str, kind: str = kind, coming: int = len(members)) -> tuple[float, float]:
+            of_kind = coming + sum(counter[kind] for counter in counts.values())
+            of_all = coming + sum(counter.total() for counter in counts.values())
+            return (
+                round(shares[name] * of_kind - counts[name][kind], 6),
+                shares[name] * of_all - counts[name].total(),
+            )
+
+        name = max(shares, key=lacks)
         counts[name].update(sample.kind for sample in members)
         split_of[members[0].split, members[0].group] = name
     return split_of

@@ -86,7 +86,7 @@ def _replace_convolutions(model: nn.Module) -> None:
             if isinstance(conv, Conv2dSame):
                 same = EvenInputDepthwiseConv2d if depthwise else EvenInputConv2d
                 conv.__class__ = same  # type: ignore[assignment]
-            elif depthwise:
+            elif depthwise and type(conv) is nn.Conv2d:
                 conv.__class__ = DepthwiseConv2d
 
 

@@ -123,7 +123,9 @@ def choose_mask_limits(
     """Mask threshold and minimum area with the best gated Seg_mIoU on `samples`.
 
     Gated, since a mask is seen only where the gate opens: its limits need not guard good samples.
+    Samples whose defect is not drawn say nothing of it.
     """
+    samples = [sample for sample in samples if sample.drawing or not sample.defective]
     areas = [area for sample in samples if (area := defect_area_px(sample))]
     pairs = mask_limit_candidates(min(areas, default=0))
     overlaps: dict[tuple[float, float], list[Overlap]] = {pair: [] for pair in pairs}

@@ -19,7 +19,8 @@ WHOLE = "model.onnx"
 class Judge:
     """Something that can be evaluated: what it takes, what it is called, and what it promises.
 
-    `title` tells it from another one; `sha256` names its manifest or its weights.
+    `title` tells it from another one; `sha256` names its manifest or its weights, `data_digest`
+    what it was taught.
     """
 
     inspector: Inspector
@@ -27,6 +28,7 @@ class Judge:
     title: str
     path: Path
     sha256: str
+    data_digest: str
     guarantee: Guarantee | None
 
 
@@ -48,6 +50,7 @@ def judge_of(model: Path) -> Judge:
             f"bundle, {manifest.precision}",
             model,
             bundle.sha256,
+            manifest.provenance.data_digest,
             manifest.guarantee,
         )
     if not model.is_dir():
@@ -57,7 +60,15 @@ def judge_of(model: Path) -> Judge:
 
     network, record = load_model(model)
     inspector = Inspector(TorchEngine(network), record.input, record.limits, record.class_names)
-    return Judge(inspector, record.input, "run, float", model, record.weights_sha256, None)
+    return Judge(
+        inspector,
+        record.input,
+        "run, float",
+        model,
+        record.weights_sha256,
+        record.data_digest,
+        None,
+    )
 
 
 def float_judge_of(model: Path) -> Judge | None:
@@ -77,8 +88,15 @@ def float_judge_of(model: Path) -> Judge | None:
         return None
     limits = replace(manifest.limits, threshold=float(threshold))
     inspector = Inspector(WholeOnnxEngine(bundle), manifest.input, limits, manifest.class_names)
-    sha256 = manifest.files[WHOLE]
-    return Judge(inspector, manifest.input, "its network in float", model / WHOLE, sha256, None)
+    return Judge(
+        inspector,
+        manifest.input,
+        "its network in float",
+        model / WHOLE,
+        manifest.files[WHOLE],
+        manifest.provenance.data_digest,
+        None,
+    )
 
 
 class WholeOnnxEngine:

@@ -15,15 +15,19 @@ Planes = npt.NDArray[np.uint8]
 def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     """The good `image` (C, H, W) with the donor's defect at a random place, and its mask (K, H, W).
 
-    `donor` (C, H, W) has the defect where `drawn` (K, H, W) is not 0. The defect keeps its grain
+    `donor` (C, h, w) has the defect where `drawn` (K, h, w) is not 0. The defect keeps its grain
     and its difference from the surface around it, takes on the level of the new one, and may be
-    mirrored.
+    mirrored. One that is larger than the image is left where it is.
     """
+    pasted = image.copy()
+    coverage = np.zeros((len(drawn), *image.shape[1:]), np.uint8)
     for axis in (1, 2):
         if torch.rand(()) < 0.5:  # noqa: PLR2004
             donor, drawn = np.flip(donor, axis), np.flip(drawn, axis)
     y, x = _window(drawn.max(axis=0))
     height, width = y.stop - y.start, x.stop - x.start
+    if height > image.shape[1] or width > image.shape[2]:
+        return pasted, coverage
     top = int(torch.randint(image.shape[1] - height + 1, ()))
     left = int(torch.randint(image.shape[2] - width + 1, ()))
     place = np.s_[:, top : top + height, left : left + width]
@@ -33,7 +37,6 @@ def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     surface = image[place].astype(np.float32)
     level = _median(surface, np.ones_like(near)) - _median(defect, near == 0)
     blended = surface + alpha * (defect + level - surface)
-    pasted, coverage = image.copy(), np.zeros_like(drawn)
     pasted[place] = np.clip(np.round(blended), 0, 255)
     coverage[place] = mask
     return pasted, coverage

@@ -27,6 +27,11 @@ class Sample:
     group: str
 
 
+def numbered_classes(n: int) -> tuple[str, ...]:
+    """Names for `n` classes that have none."""
+    return tuple(f"class {index}" for index in range(1, n + 1))
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a reader found: index k of a drawing, from 1, is the k-th of `class_names`."""

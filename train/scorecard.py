@@ -14,7 +14,7 @@ from runtime.errors import DataError, ModelError, QualityError
 from runtime.manifest import Metrics
 from runtime.record import write_atomically
 from runtime.spec import Limits
-from train.dataset import Dataset, read_dataset
+from train.dataset import ALL, Dataset, read_dataset
 from train.evaluation import Prediction, outcome, predictions
 from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
@@ -49,9 +49,11 @@ def evaluate(
         raise DataError(f"--report {report}: is a file; name a folder, which need not exist")
     judges = _judges(model, beside, report)
     dataset = read_dataset(data)
+    for judge in judges if split != ALL else ():
+        dataset.require_unchanged(judge.data_digest, judge.path)
+    lines = _read_verdicts(verdicts) if verdicts else []
     gallery = Gallery() if report else None
     measured = _measure_all(judges, dataset, split, gallery)
-    lines = _read_verdicts(verdicts) if verdicts else []
     _print(measured, lines)
     if out:
         write_atomically(out, json.dumps(_record(measured), indent=2).encode() + b"\n")

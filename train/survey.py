@@ -80,7 +80,7 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
     _print(survey)
     if out:
         write_atomically(out, json.dumps(asdict(survey), indent=2).encode() + b"\n")
-    if sheet:
+    if sheet and looks:
         write_png(sheet, contact_sheet([look.sample for look in looks]))
         console.print(f"contact sheet: {sheet}")
     for problem in wrong:

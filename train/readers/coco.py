@@ -73,6 +73,8 @@ def read(root: Path) -> Listing:
             a segmentation, or files with different categories.
     """
     files = {path: read_json(path, Coco) for path in _files(root)}
+    if not files:
+        raise DataError(f"{root}: holds no COCO file; expected JSON with images and annotations")
     names = _class_names(files)
     samples: dict[str, Sample] = {}
     for path, coco in files.items():

@@ -7,10 +7,13 @@ have the names in `classes.txt`, one a line, the first for index 1, where there 
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from runtime.errors import DataError
 from train.drawing import MaskFile, holds_indices, read_indices, read_mask_file
 from train.readers.image_files import SPLIT_OF_FOLDER, images_in, refuse_orphans
-from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample
+from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
@@ -30,21 +33,22 @@ def read(root: Path) -> Listing:
     folder = next((root / name for name in MASK_FOLDERS if (root / name).is_dir()), root / "masks")
     masks = {path.relative_to(folder).with_suffix(""): path for path in images_in(folder)}
     indexed = holds_indices(list(masks.values()))
+    indices = {key: _indices(path, indexed=indexed) for key, path in masks.items()}
+    highest = max((int(found.max(initial=0)) for found in indices.values()), default=0)
+    names = _names(root, highest) if indexed else (DEFECT,)
     samples, used = [], set()
-    read, highest = read_indices if indexed else read_mask_file, 1
     for image in images_in(root / "images"):
         key = image.relative_to(root / "images")
         mask = masks.get(key.with_suffix(""))
         used.add(mask)
-        largest = int(read(mask).max(initial=0)) if mask else 0
-        highest = max(highest, largest)
+        found = indices[key.with_suffix("")] if mask else np.zeros(0, np.intp)
         samples.append(
             Sample(
                 name=f"images/{key.as_posix()}",
                 image=image,
                 drawing=MaskFile(mask, None if indexed else 1) if mask else None,
-                defective=largest > 0,
-                kind=DEFECT if largest else GOOD,
+                defective=found.size > 0,
+                kind=names[found[0] - 1] if found.size else GOOD,
                 split=SPLIT_OF_FOLDER.get(key.parts[0], ""),
                 group=key.as_posix(),
             )
@@ -53,13 +57,21 @@ def read(root: Path) -> Listing:
         raise DataError(f"{root / 'images'}: holds no image; put the samples there")
     refuse_orphans(sorted(set(masks.values()) - used))
     _refuse_strays(root, samples)
-    return Listing(tuple(samples), _names(root, highest) if indexed else (DEFECT,))
+    return Listing(tuple(samples), names)
+
+
+def _indices(mask: Path, *, indexed: bool) -> npt.NDArray[np.intp]:
+    """The class indices in the mask, that with the most pixels first; none where it is empty."""
+    drawn = read_indices(mask) if indexed else np.minimum(read_mask_file(mask), 1)
+    pixels = np.bincount(drawn.ravel())[1:]
+    order = np.argsort(-pixels, kind="stable")
+    return order[pixels[order] > 0] + 1
 
 
 def _names(root: Path, highest: int) -> tuple[str, ...]:
     path = root / NAMES_FILE
     if not path.is_file():
-        return tuple(f"class {index}" for index in range(1, highest + 1))
+        return numbered_classes(highest)
     names = tuple(filter(None, (line.strip() for line in path.read_text("utf-8").splitlines())))
     if len(names) < highest:
         raise DataError(

@@ -18,7 +18,7 @@ from runtime.images import Image
 from train.drawing import MAX_CLASSES, Shape, largest_class
 from train.readers.image_files import images_in, sample_of
 from train.readers.table import rows_of
-from train.sample import GOOD, Listing, Sample
+from train.sample import GOOD, Listing, Sample, numbered_classes
 
 TABLE = "train.csv"
 FOLDER = "train_images"
@@ -83,7 +83,7 @@ def read(root: Path) -> Listing:
             runs_of_image.append(_runs(root / TABLE, line, number, row["EncodedPixels"]))
     every = [runs for rows in rows_of_image.values() for runs in rows]
     highest = max((runs.index for runs in every), default=1)
-    names = tuple(f"class {index}" for index in range(1, highest + 1))
+    names = numbered_classes(highest)
     images = sorted({*images_in(root / FOLDER), *rows_of_image})
     samples = (_sample(root, image, rows_of_image.get(image, []), names) for image in images)
     return Listing(tuple(samples), names)

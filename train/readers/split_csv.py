@@ -14,7 +14,7 @@ import numpy as np
 from runtime.errors import DataError
 from train.drawing import MaskFile, holds_indices, read_indices
 from train.readers.table import rows_of
-from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample
+from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
 TABLE = "split.csv"
 COLUMNS = ("file", "mask", "label", "class", "split", "group")
@@ -34,7 +34,7 @@ def read(root: Path) -> Listing:
     table = root / TABLE
     samples = [_sample_of_row(root, table, line, row) for line, row in rows_of(table, COLUMNS)]
     masks = [s.drawing.path for s in samples if isinstance(s.drawing, MaskFile) and s.defective]
-    if _exist(masks) and holds_indices(masks):
+    if all(path.is_file() for path in masks) and holds_indices(masks):
         return Listing(tuple(samples), _names_of_indices(samples))
     names = tuple(sorted({sample.kind for sample in samples if sample.defective}))
     return Listing(tuple(_as_binary(sample, names) for sample in samples), names)
@@ -78,12 +78,4 @@ def _names_of_indices(samples: Sequence[Sample]) -> tuple[str, ...]:
         kinds[index].pop() if len(kinds[index]) == 1 else f"class {index}"
         for index in range(1, highest + 1)
     )
-    return names if len(set(names)) == len(names) else _numbered(highest)
-
-
-def _numbered(highest: int) -> tuple[str, ...]:
-    return tuple(f"class {index}" for index in range(1, highest + 1))
-
-
-def _exist(paths: Sequence[Path]) -> bool:
-    return all(path.is_file() for path in paths)
+    return names if len(set(names)) == len(names) else numbered_classes(highest)

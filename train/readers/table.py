@@ -6,6 +6,8 @@ from pathlib import Path
 
 from runtime.errors import DataError
 
+csv.field_size_limit(2**31 - 1)  # run lengths of a large mask are one cell
+
 
 def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, cells by column) of each row; cells that a row lacks are empty.
@@ -20,6 +22,8 @@ def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
             if missing:
                 raise DataError(f"{table}: columns {missing} are missing; expected {list(columns)}")
             return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{table}: is no CSV table ({error}); save it as one") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{table}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
     except OSError as error:

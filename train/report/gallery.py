@@ -74,7 +74,7 @@ class Gallery:
     def __init__(self) -> None:
         self.misses = Worst(lambda o: math.inf if math.isnan(o.contrast) else -o.contrast)
         self.false_alarms = Worst(lambda o: -o.score)
-        self.differing = Worst(lambda o: o.raw.true_px if o.defective else math.inf)
+        self.differing = Worst(lambda o: o.raw.true_px or math.inf)
 
     def add(self, seen: Sequence[Seen]) -> None:
         """Look at one sample, as the model has seen it, and a second one where there is one."""
