@@ -32,8 +32,8 @@ from runtime.onnx_engine import OnnxEngine
 from runtime.preprocess import preprocess_digest
 from runtime.spec import Limits
 from train.checkpoint import ModelRecord, load_model
-from train.dataset import Dataset, read_dataset, require_both_labels
-from train.division import divide_by_group
+from train.dataset import Dataset, read_dataset
+from train.division import divide_by_group, require_both_labels
 from train.evaluation import choose_threshold, outcome, predictions, sample_scores
 from train.metrics import summary
 from train.operating_point import MAX_FALSE_REJECTS

@@ -87,9 +87,9 @@ def mask_canvas(
 
     `masks` holds, by index into `placed`, the masks (classes, h/2, w/2) of the tiles that have
     one. What lies outside a target is left out. Of several classes the surest has the pixel. The
-    canvas covers the frame exactly: its pixels
-    are those of the masks. A tile that does not begin on a canvas pixel, such as the last one of
-    an odd frame, comes to lie up to half of one too far.
+    canvas covers the frame exactly: its pixels are those of the masks. A tile that does not begin
+    on a canvas pixel, such as the last one of an odd frame, comes to lie up to half of one too
+    far.
 
     Raises:
         ValueError: a mask of another shape.

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from runtime.errors import DataError
 from runtime.images import write_png
@@ -21,7 +20,6 @@ from train.dataset import (
     defect_area_px,
     read_dataset,
     read_mask,
-    require_both_labels,
     write_splits,
 )
 from train.drawing import MaskFile
@@ -72,10 +70,6 @@ def folder_set(tmp_path):
         draw(tmp_path / f"images/deep/bad{number}.png")
         draw(tmp_path / f"masks/deep/bad{number}.png", defective=True)
     return tmp_path
-
-
-def sample(name, kind="good", group="", split="val"):
-    return Sample(name, Path(name), None, kind != "good", kind, split, group or name)
 
 
 def test_a_table_gives_its_rows_in_order(table_set):
@@ -170,22 +164,6 @@ def test_a_split_holds_its_samples_in_order(table_set):
         "images/a.png",
         "images/b.png",
     ]
-
-
-@pytest.mark.parametrize(
-    ("kinds", "message"),
-    [
-        (["good", "good"], "line 3: no defective samples among 2; a gate needs both, add some"),
-        (["pit"], "line 3: no good samples among 1; a gate needs both, add some"),
-    ],
-)
-def test_samples_of_one_label_are_refused(kinds, message):
-    with pytest.raises(DataError, match=message):
-        require_both_labels([sample(str(n), kind) for n, kind in enumerate(kinds)], "line 3")
-
-
-def test_samples_of_both_labels_are_enough():
-    require_both_labels([sample("a"), sample("b", "pit")], "line 3")
 
 
 def test_in_a_pair_of_folders_only_a_mask_that_is_not_empty_makes_a_defect(folder_set):
@@ -325,16 +303,6 @@ def test_the_digest_changes_when_an_image_does(table_set):
     assert read_dataset(table_set).digest != before
 
 
-def test_a_mask_gives_the_class_of_each_pixel(table_set):
-    defective = read_dataset(table_set).samples[0]
-    truth = read_mask(defective, (HEIGHT, WIDTH))
-    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[4:6, 5:8] = 2
-    assert truth.dtype == np.uint8
-    assert np.array_equal(truth, expected)
-    assert defect_area_px(defective) == 6
-
-
 def test_masks_with_indices_bring_their_own_classes(table_set):
     draw(table_set / "masks/a.png", defective=True, value=1)
     draw(table_set / "masks/d.png", defective=True, value=3)
@@ -375,65 +343,11 @@ def test_a_class_that_the_model_was_not_taught_is_refused(table_set):
         read_dataset(table_set).taught(("crack", "defect"))
 
 
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
-        (np.full((HEIGHT, WIDTH), 200), r"mask has the values 200 \(L\), expected 0 and 255, or"),
-        (np.eye(HEIGHT, WIDTH) * 255 + 7, r"mask has the values 7, 262.* expected 0 and 255"),
-        (np.arange(3) * np.ones((HEIGHT, WIDTH, 3)), "mask has colours; save 0 and 255, or class"),
-    ],
-)
-def test_a_mask_with_values_of_no_meaning_is_refused(table_set, pixels, message):
-    wide = pixels.max() > 255
-    cv2.imwrite(str(table_set / "masks/a.png"), pixels.astype(np.uint16 if wide else np.uint8))
-    with pytest.raises(DataError, match=rf"masks/a\.png: {message}"):
-        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
-
-
-def test_a_white_mask_among_class_indices_is_refused(table_set):
-    draw(table_set / "masks/d.png", defective=True, value=2)
-    message = (
-        r"masks/a\.png: mask has the value 255, other masks of the set hold class indices; save"
-    )
-    with pytest.raises(DataError, match=message):
-        read_dataset(table_set)
-
-
-def test_a_palette_mask_gives_its_indices(table_set):
-    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
-    pixels[3, 4] = 2
-    picture = Image.fromarray(pixels, "P")
-    picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
-    picture.save(table_set / "masks/a.png")
-    draw(table_set / "masks/d.png", defective=True, value=1)
-    assert np.array_equal(read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH)), pixels)
-
-
 @pytest.mark.parametrize("changes", [{"defective": False}, {"drawing": None}])
 def test_a_sample_that_is_good_or_has_no_mask_has_an_empty_one(table_set, changes):
     changed = replace(read_dataset(table_set).samples[0], **changes)
     assert not read_mask(changed, (HEIGHT, WIDTH)).any()
     assert defect_area_px(changed) == 0
-
-
-def test_a_mask_of_another_size_is_refused(table_set):
-    draw(table_set / "masks/a.png", defective=True, size=(30, 40))
-    message = r"masks/a\.png: mask is 40x30, its image is 32x24; draw the mask on the image"
-    with pytest.raises(DataError, match=message):
-        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", r"masks/a\.png: is not a readable image \(0 bytes\); restore or remove the file"),
-        (b"pixels", r"masks/a\.png: is not a readable image \(6 bytes\); restore or remove"),
-    ],
-)
-def test_an_unreadable_image_is_named(table_set, content, message):
-    (table_set / "masks/a.png").write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        read_mask(read_dataset(table_set).samples[0], (HEIGHT, WIDTH))
 
 
 def test_an_unreadable_mask_in_a_pair_of_folders_is_named(folder_set):

@@ -4,10 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.division import divide_by_group, leaks, with_splits
+from runtime.errors import DataError
+from train.division import divide_by_group, leaks, require_both_labels, with_splits
 from train.sample import SPLITS, Sample
 
 
@@ -113,3 +115,19 @@ def test_rare_kinds_come_into_every_split():
     kinds = ("break", "crack", "fray", "pit", "stain", "scratch")
     samples = [sample(f"{kind} {n}", kind, split="") for kind in kinds for n in range(2)]
     assert {s.split for s in with_splits(samples)} == set(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["good", "good"], "line 3: no defective samples among 2; a gate needs both, add some"),
+        (["pit"], "line 3: no good samples among 1; a gate needs both, add some"),
+    ],
+)
+def test_samples_of_one_label_are_refused(kinds, message):
+    with pytest.raises(DataError, match=message):
+        require_both_labels([sample(str(n), kind) for n, kind in enumerate(kinds)], "line 3")
+
+
+def test_samples_of_both_labels_are_enough():
+    require_both_labels([sample("a"), sample("b", "pit")], "line 3")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from train.batches import Example
 from train.loss import LossWeights, joint_loss, segmentation_loss
-from train.network import Judged
+from train.network import Logits
 
 SIDE = 64
 
@@ -47,7 +47,7 @@ PAPER = LossWeights(1.0, 0.5, 0.0)
 
 def loss_of(decision, mask, label, truth, weights=PAPER, location=None):
     places = torch.zeros_like(mask[..., ::2, ::2]) if location is None else location
-    return joint_loss(Judged(decision, mask, places), example(label, truth), weights)
+    return joint_loss(Logits(decision, mask, places), example(label, truth), weights)
 
 
 def block_maximum(truth):
@@ -123,8 +123,8 @@ def test_confident_logits_keep_the_loss_finite():
 def test_a_sample_without_a_mask_teaches_the_decision_alone(seed):
     decision, mask, label, truth = (torch.from_numpy(part) for part in batch(seed, samples=2))
     mask.requires_grad_()
-    judged = Judged(decision, mask, torch.zeros(2, 2, 2, 2))
-    mixed = joint_loss(judged, example(label, truth, [1.0, 0.0]), PAPER)
+    logits = Logits(decision, mask, torch.zeros(2, 2, 2, 2))
+    mixed = joint_loss(logits, example(label, truth, [1.0, 0.0]), PAPER)
     mixed.backward()
     assert (mask.grad[0] != 0).all()
     assert (mask.grad[1] == 0).all()
@@ -137,12 +137,12 @@ def test_a_batch_without_any_mask_still_teaches_the_decision():
     decision = torch.zeros(2, 1, requires_grad=True)
     mask, truth = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
     batch_of_two = example(torch.ones(2, 1), truth, [0.0, 0.0])
-    judged = Judged(decision, mask, torch.zeros(2, 1, 2, 2))
-    joint_loss(judged, batch_of_two, LossWeights()).backward()
+    logits = Logits(decision, mask, torch.zeros(2, 1, 2, 2))
+    joint_loss(logits, batch_of_two, LossWeights()).backward()
     assert (decision.grad < 0).all()
 
 
 def test_without_a_classifier_the_mask_alone_is_taught():
     decision, mask, label, truth = (torch.from_numpy(part) for part in batch(1))
-    loss = joint_loss(Judged(decision, mask, None), example(label, truth), LossWeights())
+    loss = joint_loss(Logits(decision, mask, None), example(label, truth), LossWeights())
     assert float(loss) == pytest.approx(float(segmentation_loss(mask, truth).mean()))

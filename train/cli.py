@@ -52,7 +52,7 @@ def inspect_data(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
 ) -> None:
-    """Show what a dataset holds, and all that is wrong with it, before it is learned."""
+    """Show what a dataset holds, and what is wrong with it, before it is learned."""
     from train.survey import inspect_data as run_inspection
 
     run_inspection(data, sheet, json)

@@ -16,7 +16,7 @@ from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
 from train.readers import FORMATS, format_of
 from train.readers.table import rows_of
-from train.sample import DEFECT, GOOD, SPLITS, Sample
+from train.sample import DEFECT, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
 ALL = "all"
@@ -190,20 +190,6 @@ def defect_area_px(sample: Sample) -> int:
         return 0
     height, width = read_image(sample.image, channels=1).shape
     return int(np.count_nonzero(read_mask(sample, (height, width))))
-
-
-def require_both_labels(samples: Sequence[Sample], where: str) -> None:
-    """Refuse samples that are all good or all defective.
-
-    Raises:
-        DataError: one of the two labels is absent.
-    """
-    defective = sum(sample.defective for sample in samples)
-    for count, word in ((defective, "defective"), (len(samples) - defective, GOOD)):
-        if count == 0:
-            raise DataError(
-                f"{where}: no {word} samples among {len(samples)}; a gate needs both, add some"
-            )
 
 
 def _index(root: Path, class_names: Sequence[str], name: str) -> int:

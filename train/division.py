@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from runtime.errors import DataError
 from train.sample import GOOD, SPLITS, Sample
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -55,6 +56,20 @@ def leaks(samples: Iterable[Sample]) -> list[str]:
         for group, found in splits.items()
         if len(found) > 1
     ]
+
+
+def require_both_labels(samples: Sequence[Sample], where: str) -> None:
+    """Refuse samples that are all good or all defective.
+
+    Raises:
+        DataError: one of the two labels is absent.
+    """
+    defective = sum(sample.defective for sample in samples)
+    for count, word in ((defective, "defective"), (len(samples) - defective, GOOD)):
+        if count == 0:
+            raise DataError(
+                f"{where}: no {word} samples among {len(samples)}; a gate needs both, add some"
+            )
 
 
 def _spread(samples: Sequence[Sample], shares: Mapping[str, float]) -> dict[tuple[str, str], str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.batches import Example
-from train.network import Judged
+from train.network import Logits
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,19 @@ class LossWeights:
     locate: float = 0.5
 
 
-def joint_loss(judged: Judged, truth: Example, weights: LossWeights) -> Tensor:
+def joint_loss(logits: Logits, truth: Example, weights: LossWeights) -> Tensor:
     """`seg * L_seg + cls * L_cls + locate * L_locate`, a scalar.
 
     L_locate is the loss of the mask for the classifier's own coarse map, where a place is
     defective if any of its pixels is. A sample whose mask is not known teaches the decision alone.
     """
-    seg = segmentation_loss(judged.mask, truth.mask)
+    seg = segmentation_loss(logits.mask, truth.mask)
     loss = weights.seg * _mean_of_drawn(seg, truth)
-    if judged.location is not None:
-        places = functional.adaptive_max_pool2d(truth.mask, judged.location.shape[-2:])
-        loss += weights.locate * _mean_of_drawn(segmentation_loss(judged.location, places), truth)
+    if logits.location is not None:
+        places = functional.adaptive_max_pool2d(truth.mask, logits.location.shape[-2:])
+        loss += weights.locate * _mean_of_drawn(segmentation_loss(logits.location, places), truth)
         loss += weights.cls * functional.binary_cross_entropy_with_logits(
-            judged.decision, truth.label
+            logits.decision, truth.label
         )
     return loss
 

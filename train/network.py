@@ -21,7 +21,7 @@ class NetworkConfig:
     classifier: bool = True
 
 
-class Judged(NamedTuple):
+class Logits(NamedTuple):
     """Logits: the decision (N, K), the mask (N, K, H/2, W/2), and where the classifier looked.
 
     `location` (N, K, H/8, W/8) is for training alone, and None without a classifier.
@@ -54,14 +54,14 @@ class JointNetwork(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
-    def forward(self, image: Tensor) -> Judged:
+    def forward(self, image: Tensor) -> Logits:
         """What both heads say of the images."""
         skips = self.encode(image)
         mask = self.decoder(skips)
         if self.classifier is None:
-            return Judged(torch.amax(mask, (2, 3)), mask, None)
+            return Logits(torch.amax(mask, (2, 3)), mask, None)
         decision, location = self.classifier(skips[1:])
-        return Judged(decision, mask, location)
+        return Logits(decision, mask, location)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2 to 32, (N, C_k, H/2^k, W/2^k) each."""

@@ -39,7 +39,7 @@ from train.evaluation import choose_mask_limits, choose_threshold, outcome, pred
 from train.history import add_row, cost_of
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
-from train.network import JointNetwork, Judged, NetworkConfig
+from train.network import JointNetwork, Logits, NetworkConfig
 from train.progress import progress
 from train.resume import STATE, load_state, save_state
 from train.sample import DEFECT, Sample
@@ -267,7 +267,7 @@ def _train_epoch(
         done = (epoch + step / len(examples)) / settings.epochs
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done)
-        loss = joint_loss(Judged(*model(example.image)), example, weights)
+        loss = joint_loss(Logits(*model(example.image)), example, weights)
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()

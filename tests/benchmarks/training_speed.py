@@ -19,7 +19,7 @@ from torch import nn
 from train.batches import Example
 from train.encoder import DEFAULT_ENCODER
 from train.loss import LossWeights, joint_loss
-from train.network import JointNetwork, Judged
+from train.network import JointNetwork, Logits
 
 STEPS, WARM_UP = 12, 3
 
@@ -78,8 +78,8 @@ class JointStep:
         """Forward, backward, update."""
         mixed = self._precision is not torch.float32
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            judged = self._network(batch.image)
-        loss = joint_loss(Judged(*(x.float() for x in judged)), batch, LossWeights())
+            logits = self._network(batch.image)
+        loss = joint_loss(Logits(*(x.float() for x in logits)), batch, LossWeights())
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()

@@ -1,0 +1,91 @@
+"""Mask files as drawings: the class of each pixel, or a refusal that says how to mend the file."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from runtime.errors import DataError
+from runtime.images import write_png
+from train.drawing import MaskFile, Relabelled, holds_indices, read_mask_file
+
+SHAPE = (24, 32)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "m.png"
+
+
+def mask(value):
+    """Zero but for a defect of six pixels."""
+    pixels = np.zeros(SHAPE, np.uint8)
+    pixels[4:6, 5:8] = value
+    return pixels
+
+
+@pytest.mark.parametrize(("value", "index", "drawn"), [(255, 2, 2), (3, None, 3), (1, 4, 4)])
+def test_a_mask_gives_the_class_of_each_pixel(path, value, index, drawn):
+    write_png(path, mask(value))
+    found = MaskFile(path, index).draw(SHAPE)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, mask(drawn))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full(SHAPE, 200), r"mask has the values 200 \(L\), expected 0 and 255, or class"),
+        (np.eye(*SHAPE) * 255 + 7, r"mask has the values 7, 262.* expected 0 and 255"),
+        (np.arange(3) * np.ones((*SHAPE, 3)), "mask has colours; save 0 and 255, or class"),
+    ],
+)
+def test_a_mask_with_values_of_no_meaning_is_refused(path, pixels, message):
+    cv2.imwrite(str(path), pixels.astype(np.uint16 if pixels.max() > 255 else np.uint8))
+    with pytest.raises(DataError, match=rf"m\.png: {message}"):
+        read_mask_file(path)
+
+
+def test_a_white_mask_among_class_indices_is_refused(path):
+    write_png(path, mask(255))
+    message = r"m\.png: mask has the value 255, other masks of the set hold class indices; save"
+    with pytest.raises(DataError, match=message):
+        MaskFile(path, None).draw(SHAPE)
+
+
+def test_a_palette_mask_gives_its_indices(path):
+    picture = Image.fromarray(mask(2), "P")
+    picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
+    picture.save(path)
+    assert np.array_equal(MaskFile(path, None).draw(SHAPE), mask(2))
+
+
+def test_a_mask_of_another_size_is_refused(path):
+    write_png(path, np.zeros((30, 40), np.uint8))
+    message = r"m\.png: mask is 40x30, its image is 32x24; draw the mask on the image"
+    with pytest.raises(DataError, match=message):
+        MaskFile(path, 1).draw(SHAPE)
+
+
+@pytest.mark.parametrize("content", [b"", b"pixels"])
+def test_what_is_no_image_is_named(path, content):
+    path.write_bytes(content)
+    message = rf"m\.png: is not a readable image \({len(content)} bytes\); restore or remove the"
+    with pytest.raises(DataError, match=message):
+        read_mask_file(path)
+
+
+def test_one_mask_with_a_2_makes_them_all_indices(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(100)]
+    for file in paths:
+        write_png(file, mask(1))
+    assert not holds_indices(paths)
+    write_png(paths[61], mask(2))
+    assert holds_indices(paths)
+
+
+def test_classes_are_renumbered_and_an_unknown_one_is_refused(path):
+    write_png(path, mask(2))
+    assert np.array_equal(Relabelled(MaskFile(path, None), (0, 5, 3)).draw(SHAPE), mask(3))
+    with pytest.raises(DataError, match=r"m\.png: has a pixel of class 2, the set has 1 classes"):
+        Relabelled(MaskFile(path, None), (0, 1)).draw(SHAPE)
