@@ -147,12 +147,19 @@ def foreground(
     for mask, part in zip(canvas.masks, found, strict=True):
         kept = np.zeros_like(mask)
         if defects(mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kept=kept):
-            # Smooth borders, without the blobs that were too small; and all that is a defect,
-            # since interpolation alone would thin out what is one pixel wide.
+            # Borders between the pixels, without the blobs that were too small; and whole blobs
+            # where interpolation would leave nothing of them.
             without = np.where((mask >= level) & (kept == 0), 0, mask).astype(np.float32)
-            whole = cv2.resize(kept, frame_size, interpolation=cv2.INTER_NEAREST) > 0
-            part[:] = whole | (cv2.resize(without, frame_size) >= level)
+            smooth = cv2.resize(without, frame_size) >= level
+            part[:] = smooth | _vanished(kept, smooth)
     return found
+
+
+def _vanished(kept: Mask, smooth: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The blobs of `kept` of which `smooth`, in the frame's size, holds nothing."""
+    _, blobs = cv2.connectedComponents(kept)
+    nearest = cv2.resize(blobs, smooth.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.isin(nearest, np.setdiff1d(blobs[kept > 0], nearest[smooth]))
 
 
 @cache

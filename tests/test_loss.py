@@ -24,7 +24,8 @@ def cross_entropy(logits, truth):
 
 def dice(logits, truth, smooth=1.0):
     p = sigmoid(logits)
-    return float(1 - (2 * (p * truth).sum() + smooth) / (p.sum() + truth.sum() + smooth))
+    whole = p.sum() + truth.sum()
+    return float(1 - (whole - np.abs(p - truth).sum() + smooth) / (whole + smooth))
 
 
 def batch(seed, samples=3, classes=2, shape=(4, 4)):

@@ -22,28 +22,21 @@ coverages = hnp.arrays(
 def test_every_defect_keeps_a_pixel(coverage):
     target = target_from_coverage(coverage)
     labels, count = ndimage.label(coverage, EIGHT_NEIGHBOURS)
-    assert set(labels[target > 0]) == set(range(1, count + 1))
+    assert set(labels[target >= 0.5]) == set(range(1, count + 1))
 
 
 @given(coverages)
-def test_half_covered_pixels_are_kept_and_others_only_of_thin_defects(coverage):
+def test_pixels_keep_their_coverage_and_only_faint_defects_are_raised(coverage):
     target = target_from_coverage(coverage)
     labels, count = ndimage.label(coverage, EIGHT_NEIGHBOURS)
-    for number in range(1, count + 1):
-        component = labels == number
-        strong = component & (coverage >= 128)
-        assert np.array_equal(
-            target[component] > 0, (strong if strong.any() else component)[component]
-        )
-
-
-@given(coverages)
-def test_a_target_is_0_or_1_and_empty_where_the_mask_is(coverage):
-    target = target_from_coverage(coverage)
     assert target.dtype == np.float32
     assert target.shape == coverage.shape
-    assert set(np.unique(target)) <= {0, 1}
     assert not target[coverage == 0].any()
+    for number in range(1, count + 1):
+        component = labels == number
+        share = coverage[component] / np.float32(255)
+        expected = share if share.max() > 0.5 else np.ones_like(share)
+        assert np.array_equal(target[component], expected)
 
 
 @given(st.integers(16, 256), st.integers(16, 256), st.data())

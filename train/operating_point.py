@@ -38,7 +38,7 @@ def mask_limit_candidates(smallest_defect_px: float) -> Sequence[tuple[float, fl
     return [
         (threshold, share * smallest_defect_px)
         for share in (0.0, 0.25, 0.5)
-        for threshold in (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.9)
+        for threshold in (0.5, 0.4, 0.6, 0.3, 0.7)
     ]
 
 

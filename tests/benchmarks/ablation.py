@@ -19,6 +19,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+# One core each; and large buffers are kept from step to step, not given back to the system.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+}
 README = Path(__file__).parents[2] / "train" / "README.md"
 BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
 PLAIN = {"augment": False, "average_decay": 0.0, "locate_weight": 0.0}
@@ -26,6 +32,7 @@ ROWS = {
     "no classifier: the mask alone": PLAIN | {"classifier": False},
     "classifier (arXiv 2510.13226)": PLAIN,
     "defectgate": {},
+    "defectgate without its classifier": {"classifier": False},
 }
 SETS = {
     "magnetic_tile": {"epochs": 15},
@@ -84,7 +91,7 @@ def measure(sets: Path, out: Path, name: str, row: int, seed: int) -> None:
     settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
     command = [sys.executable, __file__, "one", str(sets / name), str(result), json.dumps(settings)]
     with result.with_suffix(".log").open("a", encoding="utf-8") as log:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | ENVIRONMENT
         done = subprocess.run(command, check=False, stdout=log, stderr=log, env=environment)
     console.print(f"{result.stem}: {'failed, see' if done.returncode else 'done,'} {log.name}")
 
