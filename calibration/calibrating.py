@@ -14,6 +14,7 @@ from calibration.ranges import SCHEMA as SCALES_SCHEMA
 from calibration.ranges import Scales, activation_ranges
 from calibration.selection import (
     SCHEMA,
+    CalibrationImage,
     CalibrationSet,
     choose,
     record_of,
@@ -62,13 +63,11 @@ def calibrate(
         DataError: an image or mask that cannot be read.
     """
     samples = dataset.split("train")
-    described = progress(samples, "looking for defects")
-    embeddings = np.stack([_embedding(_scored(inspector, spec, sample)) for sample in described])
-    chosen = choose(samples, embeddings, settings.images, settings.defect_share)
+    embeddings = embeddings_of(inspector, spec, samples)
+    share = settings.defect_share if any(not s.defective for s in dataset.samples) else 1.0
+    chosen = choose(samples, embeddings, settings.images, share)
     records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
-    images = CalibrationSet(
-        SCHEMA, dataset.digest, preprocess_digest(), settings.defect_share, records
-    )
+    images = CalibrationSet(SCHEMA, dataset.digest, preprocess_digest(), share, records)
     ranges = activation_ranges(
         model, _batches(inspector, spec, [sample for sample, _, _ in chosen]), settings.method
     )
@@ -136,8 +135,23 @@ def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration
     return Calibration(images, scales)
 
 
-def _scored(inspector: Inspector, spec: InputSpec, sample: Sample) -> Scored:
-    return inspector.score(frame_of_image(sample.image, spec.channels, 0, sample.name))
+def calibration_tiles(
+    images: Sequence[CalibrationImage], root: Path, inspector: Inspector, spec: InputSpec
+) -> list[npt.NDArray[np.uint8]]:
+    """The tiles of each of the `images` below `root`, (N, H, W, C), as the network sees them."""
+    frames = (frame_of_image(root / i.file, spec.channels, 0, i.file) for i in images)
+    return [inspector.preprocess(frame)[1].copy() for frame in frames]
+
+
+def embeddings_of(
+    inspector: Inspector, spec: InputSpec, samples: Sequence[Sample]
+) -> npt.NDArray[np.float64]:
+    """How the encoder sees each sample, (len(samples), D)."""
+    frames = (
+        frame_of_image(sample.image, spec.channels, 0, sample.name)
+        for sample in progress(samples, "looking for defects")
+    )
+    return np.stack([_embedding(inspector.score(frame)) for frame in frames])
 
 
 def _embedding(scored: Scored) -> npt.NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Flags of `export`."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,14 @@ import typer
 
 from calibration.cli import DefectShare, Images, Ranges
 from calibration.settings import RangeMethod
+
+
+class Release(str, Enum):
+    """Releases of TensorRT."""
+
+    V8_6 = "8.6"
+    V10 = "10"
+    V11 = "11"
 
 
 def export(
@@ -51,3 +60,21 @@ def export(
             mm_per_pixel=mm_per_pixel,
         )
     )
+
+
+def lint_onnx(
+    network: Annotated[Path, typer.Argument(help="An ONNX file with Q/DQ, anybody's.")],
+    tensorrt: Annotated[
+        Release, typer.Option(help="Release that is to read it.", case_sensitive=False)
+    ] = Release.V10,
+) -> None:
+    """Say what TensorRT would reject in a network, or run in float or slowly without a word."""
+    from export.lint import lint_file
+    from runtime.errors import QualityError
+
+    findings = lint_file(network, tensorrt.value)
+    for finding in findings:
+        typer.echo(str(finding))
+    if findings:
+        raise QualityError(f"{network}: {len(findings)} findings; each says its mend")
+    typer.echo(f"{network}: nothing found", err=True)

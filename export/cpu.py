@@ -4,7 +4,7 @@ Its fast kernels want this form. (Where x86 has no VNNI they overflow; `runtime.
 to that, so that a bundle judges the same on every machine.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -18,8 +18,15 @@ from export.qdq import MAPS
 QUANTIZED_OPS = ("Conv", "Clip", "Relu", "Add", "Concat", "Resize", "MaxPool")
 
 
-def quantize_for_cpu(model: ModelProto, ranges: Mapping[str, tuple[float, float]]) -> ModelProto:
-    """A quantised copy of the float `model`; `ranges` is (lowest, highest) by tensor."""
+def quantize_for_cpu(
+    model: ModelProto,
+    ranges: Mapping[str, tuple[float, float]],
+    float_layers: Collection[str] = (),
+) -> ModelProto:
+    """A quantised copy of the float `model`; `ranges` is (lowest, highest) by tensor.
+
+    The convolutions named in `float_layers` stay float, and read what no Q has rounded.
+    """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     data = {
@@ -34,11 +41,12 @@ def quantize_for_cpu(model: ModelProto, ranges: Mapping[str, tuple[float, float]
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[n.name for n in copied.graph.node if _quantized(n)],
-        nodes_to_exclude=[],
+        nodes_to_exclude=[*float_layers, *_activations_before(copied, float_layers)],
         op_types_to_quantize=list(QUANTIZED_OPS),
         extra_options={},
     )
     quantizer.quantize_model()
+    _read_unrounded(quantizer.model.model, float_layers)
     quantizer.model.topological_sort()
     return onnx.shape_inference.infer_shapes(quantizer.model.model)
 
@@ -47,3 +55,18 @@ def _quantized(node: onnx.NodeProto) -> bool:
     """The mask's last steps and the classifier's vectors stay float."""
     inside = node.name.startswith(MAPS)
     return node.op_type in QUANTIZED_OPS and inside and "/draw/" not in node.name
+
+
+def _activations_before(model: ModelProto, float_layers: Collection[str]) -> list[str]:
+    """What gives the float layers their input; onnxruntime would leave that to the rounding."""
+    read = {node.input[0] for node in model.graph.node if node.name in float_layers}
+    activations = (node for node in model.graph.node if node.op_type in {"Clip", "Relu"})
+    return [node.name for node in activations if node.output[0] in read]
+
+
+def _read_unrounded(model: ModelProto, float_layers: Collection[str]) -> None:
+    maker = {name: node for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        back = maker.get(node.input[0]) if node.name in float_layers else None
+        if back is not None and back.op_type == "DequantizeLinear":
+            node.input[0] = maker[back.input[0]].input[0]

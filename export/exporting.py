@@ -1,8 +1,7 @@
 """An export, from a trained model to a bundle: written beside, then renamed."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,26 +17,24 @@ from calibration.calibrating import (
     write_calibration,
 )
 from calibration.settings import CalibrationSettings
-from calibration.threshold import promised_threshold, units_needed, worst_by_group
-from export.cpu import quantize_for_cpu
+from export.cache import CACHE_FILE, calibration_cache
 from export.float_onnx import float_onnx, part_of
 from export.golden import write_golden
-from export.parity import require_parity
-from export.qdq import insert_qdq
+from export.judging import Judged, Source, judge, say_what_is_missing, source_of
+from export.lint import require_clean
+from export.parity import PARITY_FILE, Parity, require_parity
+from export.parity import SCHEMA as PARITY_SCHEMA
+from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held
 from export.split import write_split
+from export.validation import write_validation_report
 from runtime.errors import ManifestError
 from runtime.inspection import Inspector
-from runtime.manifest import SCHEMA, Guarantee, Manifest, Metrics, Provenance, seal_bundle
-from runtime.onnx_engine import OnnxEngine
+from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, seal_bundle
 from runtime.preprocess import preprocess_digest
-from runtime.spec import Limits
-from train.checkpoint import ModelRecord, load_model
-from train.dataset import Dataset, read_dataset
-from train.division import divide_by_group, require_both_labels
-from train.evaluation import choose_threshold, outcome, predictions, sample_scores
-from train.metrics import summary
-from train.operating_point import MAX_FALSE_REJECTS
-from train.sample import Sample
+from runtime.record import write_record
+from train.checkpoint import load_model
+from train.dataset import read_dataset
+from train.report.report import REPORT
 
 console = Console(stderr=True)
 
@@ -57,50 +54,20 @@ class ExportSettings:
     mm_per_pixel: float | None
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a bundle is made from: the model's record, and the data that judge it.
-
-    One half of the validation split chooses, the other, which chose nothing, may promise.
-    """
-
-    record: ModelRecord
-    dataset: Dataset
-    choosing: Sequence[Sample]
-    deciding: Sequence[Sample]
-
-    @property
-    def validation(self) -> Sequence[Sample]:
-        """Both halves."""
-        return [*self.choosing, *self.deciding]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A rendering with its limits, what they promise, and how it did on validation."""
-
-    inspector: Inspector
-    guarantee: Guarantee | None
-    metrics: Metrics
-
-
 def export(settings: ExportSettings) -> Manifest:
     """Write the bundle that `settings` ask for; nothing is left behind where it fails.
 
     Raises:
         ModelError, DataError, CalibrationError: an input is wrong.
         ManifestError: the output folder is taken.
-        QualityError: INT8 lost too much.
+        QualityError: INT8 lost too much; a report is left in `OUT.refused`.
     """
     if settings.out.exists():
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or record.data).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
-    source = Source(record, dataset, *divide_by_group(dataset.split("val")))
-    if any(not sample.defective for sample in dataset.samples):
-        for part in (source.choosing, source.deciding):
-            require_both_labels(part, f"{dataset.root}: a half of split val")
+    source = source_of(record, dataset, settings.max_miss_rate, settings.confidence)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.out.parent, prefix=f".{settings.out.name}.") as beside:
         root, exact_root = Path(beside) / "bundle", Path(beside) / "float"
@@ -108,46 +75,28 @@ def export(settings: ExportSettings) -> Manifest:
         model = float_onnx(network, record.input)
         onnx.save(part_of(model, ["image"], ["score", "mask"]), root / "model.onnx")
         write_split(model, exact_root)
-        exact = _judge(exact_root, settings, source)
+        exact = judge(exact_root, source)
+        parity = None
         if settings.int8:
             calibration = _calibration(settings, source, root, exact.inspector)
-            _write_int8(root, calibration)
-            judged = _judge(root / "cpu", settings, source)
-            _require_parity(root, source, exact, judged)
+            judged, parity = _write_int8(root, calibration, source, exact)
             metrics = {"float": exact.metrics, "int8": judged.metrics}
         else:
             calibration, judged, metrics = None, exact, {"float": exact.metrics}
-            shutil.copytree(exact_root, root / "cpu")
+            exact_root.rename(root / "cpu")
         if not judged.guarantee:
-            _say_what_is_missing(settings, source)
+            say_what_is_missing(source)
         write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
         manifest = _manifest(settings, source, judged, calibration, metrics)
         seal_bundle(root, manifest)
+        if parity:
+            write_validation_report(root, source, parity, settings.out.name)
+            _require_parity(root, parity, settings.out)
+            exact_root.rename(root / TENSORRT.name / "float")
+            seal_bundle(root, manifest)
         root.rename(settings.out)
     _show(manifest, settings.out)
     return manifest
-
-
-def _judge(rendering: Path, settings: ExportSettings, source: Source) -> Judged:
-    """Choose the threshold for `rendering`, prove what can be proven, and measure.
-
-    The mask's limits are the model's own, so that renderings differ by their arithmetic alone.
-    """
-    spec = source.record.input
-    inspector = _inspector(rendering, source.record, Limits())
-    threshold = choose_threshold(inspector, source.deciding, spec)
-    limits = replace(source.record.limits, threshold=threshold)
-    defective = [sample for sample in source.deciding if sample.defective]
-    scores = sample_scores(inspector, defective, spec)
-    units = worst_by_group(scores, [sample.group for sample in defective])
-    promise = promised_threshold(units, settings.max_miss_rate, settings.confidence)
-    if promise and source.dataset.digest != source.record.data_digest:
-        console.print("no promise: the data are not those of the training, and may overlap it")
-        promise = None
-    if promise:
-        limits = replace(limits, threshold=promise[0])
-    inspector = _inspector(rendering, source.record, limits)
-    return Judged(inspector, promise[1] if promise else None, _measure(inspector, source))
 
 
 def _show(manifest: Manifest, out: Path) -> None:
@@ -156,28 +105,6 @@ def _show(manifest: Manifest, out: Path) -> None:
         table.add_row(name, *(f"{m[name] or 0:.3f}" for m in manifest.metrics.values()))
     console.print(table)
     console.print(f"{out}: {manifest.precision}, threshold {manifest.limits.threshold:.3f}")
-
-
-def _say_what_is_missing(settings: ExportSettings, source: Source) -> None:
-    have = len({sample.group for sample in source.deciding if sample.defective})
-    needed = units_needed(settings.max_miss_rate, settings.confidence)
-    console.print(
-        f"no promise of at most {settings.max_miss_rate:.1%} missed: that takes {needed} defective "
-        f"objects without a miss in the proving half of the validation split, it has {have}; the "
-        f"threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
-        soft_wrap=True,
-    )
-
-
-def _inspector(rendering: Path, record: ModelRecord, limits: Limits) -> Inspector:
-    engine = OnnxEngine(rendering / "gate.onnx", rendering / "mask.onnx")
-    return Inspector(engine, record.input, limits, record.class_names)
-
-
-def _measure(inspector: Inspector, source: Source) -> Metrics:
-    seen = predictions(inspector, source.validation, source.record.input)
-    limits = inspector.limits
-    return summary([outcome(prediction, limits) for prediction in seen], limits.threshold)
 
 
 def _calibration(
@@ -194,17 +121,43 @@ def _calibration(
     return calibration
 
 
-def _write_int8(root: Path, calibration: Calibration) -> None:
+def _write_int8(
+    root: Path, calibration: Calibration, source: Source, exact: Judged
+) -> tuple[Judged, Parity]:
+    """Write both INT8 renderings into the bundle `root`, and what they lost."""
     model = onnx.load(root / "model.onnx")
+    quantizer = Quantizer(model, calibration, source, exact, root.parent)
+    cpu, cost = held(quantizer, CPU, None)
+    cpu.folder.rename(root / CPU.name)
+    costs = {CPU.name: cost}
+    for kind in (TENSORRT, TYPED):
+        if cost.broken:
+            break
+        rendering, cost = held(quantizer, kind, cpu.judged.inspector.limits)
+        rendering.folder.rename(root / kind.name)
+        require_clean(root / kind.name)
+        costs[kind.name] = cost
     ranges = calibration.scales.ranges
-    write_split(quantize_for_cpu(model, ranges), root / "cpu", "{}_QuantizeLinear_Output".format)
-    write_split(insert_qdq(model, ranges), root / "tensorrt", "{}.int8".format)
+    (root / CACHE_FILE).write_text(calibration_cache(ranges), encoding="ascii")
+    parity = Parity(PARITY_SCHEMA, costs)
+    write_record(root / PARITY_FILE, parity)
+    return cpu.judged, parity
 
 
-def _require_parity(root: Path, source: Source, exact: Judged, judged: Judged) -> None:
-    require_parity(exact.metrics, judged.metrics, "cpu")
-    tensorrt = _inspector(root / "tensorrt", source.record, judged.inspector.limits)
-    require_parity(exact.metrics, _measure(tensorrt, source), "tensorrt")
+def _require_parity(root: Path, parity: Parity, out: Path) -> None:
+    """Leave the report beside `out` where the limits do not hold, and refuse.
+
+    Raises:
+        QualityError: a limit does not hold.
+    """
+    if all(not rendering.broken for rendering in parity.renderings.values()):
+        return
+    refused = out.with_name(f"{out.name}.refused")
+    shutil.rmtree(refused, ignore_errors=True)
+    refused.mkdir()
+    for name in (REPORT, PARITY_FILE):
+        (root / name).rename(refused / name)
+    require_parity(parity, str(refused / REPORT))
 
 
 def _manifest(

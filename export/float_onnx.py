@@ -51,7 +51,7 @@ def float_onnx(network: JointNetwork, spec: InputSpec) -> ModelProto:
         )
     model = onnx.load_from_string(written.getvalue())
     _own_constants(model)
-    model = _fold_padding(onnx.shape_inference.infer_shapes(model))
+    model = _with_shapes(_fold_padding(onnx.shape_inference.infer_shapes(model)))
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -92,6 +92,16 @@ def _fold_padding(model: ModelProto) -> ModelProto:
         own.ints[:] = [a + b for a, b in zip(own.ints, added, strict=True)]
         conv.input[0] = pad.input[0]
     return part_of(model, ["image"], ["score", "mask", *SKIPS])
+
+
+def _with_shapes(model: ModelProto) -> ModelProto:
+    """The same network; its shapes are known, the batch apart, once nothing is padded by a sum."""
+    del model.graph.value_info[:]
+    for tensor in model.graph.output:
+        for place, dimension in enumerate(tensor.type.tensor_type.shape.dim):
+            if place:
+                dimension.Clear()
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def part_of(model: ModelProto, inputs: list[str], outputs: list[str]) -> ModelProto:

@@ -1,11 +1,14 @@
 """What INT8 lost against float on validation, and whether that is within the limits."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from runtime.errors import QualityError
 
 Metrics = Mapping[str, float | int | None]
 
+SCHEMA = 1
+PARITY_FILE = "parity.json"
 # How far a metric may fall, as a share. A share of samples is no finer than one of them.
 LIMITS = {
     "recall": 0.005,
@@ -15,6 +18,27 @@ LIMITS = {
 }
 SHARES_OF_SAMPLES = ("recall", "seg_recall")
 ROUNDING = 1e-9  # 1 - 2/3 is more than 1/3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a rendering lost, which layers stayed float, and which limits do not hold.
+
+    `harms` tells how much each layer harms (`export.sensitivity`), where that was asked.
+    """
+
+    float_layers: tuple[str, ...]
+    losses: dict[str, float]
+    broken: tuple[str, ...]
+    harms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The content of `parity.json`."""
+
+    schema: int
+    renderings: dict[str, Cost]
 
 
 def losses(exact: Metrics, int8: Metrics) -> dict[str, float]:
@@ -34,15 +58,17 @@ def broken_limits(exact: Metrics, int8: Metrics) -> list[str]:
     ]
 
 
-def require_parity(exact: Metrics, int8: Metrics, rendering: str) -> None:
-    """Refuse an INT8 rendering that lost too much.
+def require_parity(parity: Parity, report: str) -> None:
+    """Refuse INT8 that lost too much, whatever stayed float.
 
     Raises:
-        QualityError: a limit does not hold.
+        QualityError: a limit does not hold; `report` is where to read more.
     """
-    broken = broken_limits(exact, int8)
-    if broken:
-        raise QualityError(
-            f"{rendering}: INT8 lost too much on validation: {'; '.join(broken)}; no bundle "
-            "written: calibrate with more --images or another --ranges, or export without --int8"
-        )
+    for name, rendering in parity.renderings.items():
+        if rendering.broken:
+            raise QualityError(
+                f"{name}: INT8 loses too much on validation, even with "
+                f"{len(rendering.float_layers)} layers in float: {'; '.join(rendering.broken)}; "
+                f"no bundle written, see {report}; try more --images, another --ranges or another "
+                "--encoder, or export without --int8"
+            )

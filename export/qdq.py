@@ -3,15 +3,19 @@
 - Every Conv: its data input per tensor, its weights per output channel.
 - Resize and Concat move bytes: what they read and write shares a scale, nothing is requantised.
 - A residual Add: the identity branch only; the other one is the convolution it is fused with.
-- Float stays: normalisation, pooling, the classifier's Gemm, sigmoids, score and mask.
+- Float stays: normalisation, pooling, the classifier's Gemm, sigmoids, score and mask; and the
+  convolutions that lost too much, with what feeds them alone. A skip is handed over in INT8 always.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from export.float_onnx import SKIPS
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -20,17 +24,24 @@ MAPS = ("/encoder", "/decoder", "/classifier/evidence")  # behind them, it ends 
 LARGEST = 127
 
 
-def insert_qdq(model: ModelProto, ranges: Ranges) -> ModelProto:
+def convolutions(model: ModelProto) -> list[str]:
+    """The names of the convolutions of the float `model`, in order: what can stay float."""
+    return [node.name for node in model.graph.node if node.op_type == "Conv"]
+
+
+def insert_qdq(model: ModelProto, ranges: Ranges, float_layers: Collection[str] = ()) -> ModelProto:
     """A copy of the float `model` with Q/DQ pairs; `ranges` is (lowest, highest) by tensor.
 
-    A quantised tensor `x` is named `x.int8` behind its Q and `x.dequantized` behind its DQ.
+    The convolutions named in `float_layers` stay float. A quantised tensor `x` is named `x.int8`
+    behind its Q and `x.dequantized` behind its DQ.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     graph = quantized.graph
     scales = _scales(model, ranges)
+    inputs = _quantized_inputs(model, float_layers)
     for node in graph.node:
-        for index in _quantized_inputs(node, graph):
+        for index in inputs.get(node.name, []):
             if node.input[index] in scales:
                 node.input[index] += ".dequantized"
     used = {name for node in graph.node for name in node.input}
@@ -39,7 +50,7 @@ def insert_qdq(model: ModelProto, ranges: Ranges) -> ModelProto:
         for name, scale in scales.items()
         if f"{name}.dequantized" in used
     }
-    weights = [node for node in graph.node if node.op_type == "Conv"]
+    weights = [n for n in graph.node if n.op_type == "Conv" and n.name not in float_layers]
     ordered = [pair for node in weights for pair in _weight_pair(node, graph)]
     for name in (tensor.name for tensor in graph.input):
         ordered += pairs.get(name, [])
@@ -75,23 +86,54 @@ def _scales(model: ModelProto, ranges: Ranges) -> dict[str, float]:
     return {name: largest[find(name)] / LARGEST for name in ranges}
 
 
-def _quantized_inputs(node: NodeProto, graph: onnx.GraphProto) -> list[int]:
-    """Which inputs of `node` are read in INT8."""
-    if node.op_type in {"Conv", "Resize"}:
-        return [0]
-    if node.op_type == "MaxPool" and node.name.startswith(MAPS):
+def _quantized_inputs(model: ModelProto, float_layers: Collection[str]) -> dict[str, list[int]]:
+    """Which inputs are read in INT8, by the name of the node that reads them."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node.name)
+    inputs: dict[str, list[int]] = {}
+    for node in reversed(model.graph.node):
+        read = []
+        if node.op_type == "Conv":
+            read = [0] if node.name not in float_layers else []
+        elif any(reader in inputs for reader in readers[node.output[0]]):
+            read = _moved_inputs(node)
+        if not read and node.name.startswith("/decoder"):
+            read = [index for index, name in enumerate(node.input) if name in SKIPS]
+        if read:
+            inputs[node.name] = read
+    return inputs | _identity_branches(model, readers, inputs)
+
+
+def _identity_branches(
+    model: ModelProto, readers: Mapping[str, list[str]], inputs: Collection[str]
+) -> dict[str, list[int]]:
+    """By residual Add of the encoder, its identity branch: not where only float layers read it."""
+    branches = {}
+    layers = frozenset(convolutions(model))
+    for node in model.graph.node:
+        if node.op_type == "Add" and node.name.startswith("/encoder"):
+            index = _identity_branch(node, model.graph)
+            beside = layers.intersection(readers[node.input[index]])
+            if not beside or beside.intersection(inputs):
+                branches[node.name] = [index]
+    return branches
+
+
+def _moved_inputs(node: NodeProto) -> list[int]:
+    """The inputs of a node that only moves bytes, which can do so in INT8."""
+    if node.op_type == "Resize" or (node.op_type == "MaxPool" and node.name.startswith(MAPS)):
         return [0]
     if node.op_type == "Concat" and node.name.startswith(MAPS):
         return list(range(len(node.input)))
-    if node.op_type == "Add" and node.name.startswith("/encoder"):
-        return [_identity_branch(node, graph)]
     return []
 
 
 def _identity_branch(add: NodeProto, graph: onnx.GraphProto) -> int:
     """The input that was computed first: the block's own input, not its last convolution."""
     born = {name: rank for rank, node in enumerate(graph.node) for name in node.output}
-    ranks = [born.get(name.removesuffix(".dequantized"), -1) for name in add.input]
+    ranks = [born.get(name, -1) for name in add.input]
     return int(np.argmin(ranks))
 
 

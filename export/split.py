@@ -12,11 +12,13 @@ from export.float_onnx import SKIPS, part_of
 def write_split(model: ModelProto, folder: Path, border: Callable[[str], str] = str) -> None:
     """Write `gate.onnx` (image -> score, skips) and `mask.onnx` (skips -> mask) into `folder`.
 
-    `border` gives the tensor at which a skip is handed over: the skip itself, or its INT8 form.
+    `border` gives the tensor at which a skip is handed over: the skip itself, or its INT8 form,
+    where it has one.
     In both files it is called `skip_1` to `skip_5`.
     """
     folder.mkdir(parents=True)
-    names = {border(skip): skip for skip in SKIPS}
+    made = {name for node in model.graph.node for name in node.output}
+    names = {border(skip) if border(skip) in made else skip: skip for skip in SKIPS}
     gate = part_of(model, ["image"], ["score", *names])
     mask = part_of(model, list(names), ["mask"])
     for part, name in ((gate, "gate.onnx"), (mask, "mask.onnx")):

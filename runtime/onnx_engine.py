@@ -18,13 +18,15 @@ UNFAITHFUL = ["WeightBiasQuantization"]
 class OnnxEngine:
     """The engine contract (`runtime.engine.Engine`) over two ONNX files.
 
+    Not `fused`, each Q and DQ is computed on its own: slowly, but with float16 scales too.
+
     Raises:
         EngineError: a file is no network that onnxruntime can load.
     """
 
-    def __init__(self, gate: Path, mask: Path, threads: int = 0) -> None:
-        self._gate = _session(gate, threads)
-        self._mask = _session(mask, threads)
+    def __init__(self, gate: Path, mask: Path, threads: int = 0, *, fused: bool = True) -> None:
+        self._gate = _session(gate, threads, fused=fused)
+        self._mask = _session(mask, threads, fused=fused)
         self._skips = [tensor.name for tensor in self._mask.get_inputs()]
 
     @property
@@ -53,10 +55,12 @@ class OnnxEngine:
         return results
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int, *, fused: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not fused:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     if _products_overflow():
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:

@@ -2,34 +2,29 @@
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-import torch
 from onnx import TensorProto
 from scipy.stats import binom
 
 from calibration.settings import CalibrationSettings
 from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx
+from export.qdq import convolutions
 from runtime.errors import CalibrationError, ManifestError, ModelError, QualityError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from runtime.record import write_record
-from runtime.spec import InputSpec
 from train.checkpoint import load_model, load_record, new_network, save_model
 from train.dataset import read_dataset
 from train.division import divide_by_group
-from train.encoder import DEFAULT_ENCODER
-from train.network import NetworkConfig
 from train.scorecard import evaluate
-from train.torch_engine import TorchEngine
-from train.weights import load_encoder_weights
 
 FLOAT_FILES = {
     "manifest.json",
@@ -42,8 +37,11 @@ INT8_FILES = FLOAT_FILES | {
     "calibration.json",
     "calibration.png",
     "scales.json",
-    "tensorrt/gate.onnx",
-    "tensorrt/mask.onnx",
+    "calibration.cache",
+    "parity.json",
+    "report.html",
+    *(f"tensorrt/{part}.onnx" for part in ("gate", "mask")),
+    *(f"tensorrt/{kind}/{part}.onnx" for kind in ("typed", "float") for part in ("gate", "mask")),
 }
 SKIPS = [f"skip_{level}" for level in range(1, 6)]
 
@@ -92,53 +90,12 @@ def verdicts_of(bundle, images, out):
     return {line["source"]: line for line in lines if line["type"] == "verdict"}
 
 
-def noise(channels, n=2):
-    return np.random.default_rng(3).integers(0, 256, (n, 64, 64, channels), dtype=np.uint8)
-
-
-def assert_same_as_torch(model, network, images):
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    scores, masks = session.run(["score", "mask"], {"image": images})
-    engine = TorchEngine(network)
-    expected, skips = engine.gate(images)
-    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
-    drawn = np.stack([engine.mask(skips, tile) for tile in range(len(images))])
-    assert np.abs(masks.astype(int) - drawn).max() <= 1
-    assert np.ptp(drawn) > 0
-
-
-def test_float_onnx_says_what_torch_says(trained_run, float_bundle):
-    network, record = load_model(trained_run)
-    assert_same_as_torch(onnx.load(float_bundle / "model.onnx"), network, noise(1))
-    measured = open_bundle(float_bundle).manifest.metrics["float"]
-    assert measured == pytest.approx(record.metrics, abs=0.01)
-
-
-def test_float_onnx_of_a_colour_network_says_what_torch_says():
-    torch.manual_seed(1)
-    network = new_network(NetworkConfig(channels=3)).eval()
-    load_encoder_weights(network.encoder, DEFAULT_ENCODER, "auto")
-    model = float_onnx(network, InputSpec(64, 64, 3))
-    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]] == [64, 64, 3]
-    assert_same_as_torch(model, network, noise(3))
-
-
-def test_exporting_leaves_the_network_as_it_was(trained_run):
-    network, record = load_model(trained_run)
-    float_onnx(network, record.input)
-    again, _ = load_model(trained_run)
-    found, expected = network.state_dict(), again.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
-def test_every_network_is_opset_17(float_bundle, int8_bundle):
+def test_networks_are_opset_17_and_typed_ones_19(float_bundle, int8_bundle):
     networks = networks_of(float_bundle, int8_bundle)
-    assert len(networks) == 8
-    for model in networks.values():
-        assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    assert len(networks) == 12
+    for path, model in networks.items():
+        opset = 19 if path.parent.name == "typed" else 17
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
 
 
 def test_the_image_is_uint8_with_a_free_batch_and_one_grey_channel(float_bundle, int8_bundle):
@@ -156,6 +113,8 @@ def test_gate_and_mask_meet_at_the_skips(float_bundle, int8_bundle):
         float_bundle / "cpu": TensorProto.FLOAT,
         int8_bundle / "cpu": TensorProto.UINT8,
         int8_bundle / "tensorrt": TensorProto.INT8,
+        int8_bundle / "tensorrt/typed": TensorProto.INT8,
+        int8_bundle / "tensorrt/float": TensorProto.FLOAT,
     }
     for folder, kind in kinds.items():
         gate, mask = (onnx.load(folder / name).graph for name in ("gate.onnx", "mask.onnx"))
@@ -167,8 +126,9 @@ def test_gate_and_mask_meet_at_the_skips(float_bundle, int8_bundle):
             t.name: dimensions(t) for t in mask.input
         }
         assert {t.type.tensor_type.elem_type for t in (*handed, *mask.input)} == {kind}
+        assert [dimensions(t)[2:] for t in handed] == [[64 >> k, 64 >> k] for k in range(1, 6)]
         (drawn,) = mask.output
-        assert (drawn.name, dimensions(drawn)[:2]) == ("mask", ["N", 1])
+        assert (drawn.name, dimensions(drawn)) == ("mask", ["N", 1, 32, 32])
         assert drawn.type.tensor_type.elem_type == TensorProto.UINT8
 
 
@@ -296,16 +256,63 @@ def assert_refused(error, said, wanted):
     return caught.value
 
 
-def test_int8_that_lost_too_much_is_refused_and_leaves_nothing(trained_run, calibrated, tmp_path):
-    def narrow(content):
-        ranges = content["ranges"]
-        content["ranges"] = {name: (low / 100, high / 100) for name, (low, high) in ranges.items()}
+def narrowed(calibrated, folder, concerned):
+    """The calibration with the ranges of the tensors that are `concerned` a hundredth as wide."""
 
-    ruined = spoiled(calibrated, tmp_path / "ruined", "scales.json", narrow)
+    def narrow(content):
+        for name, (low, high) in content["ranges"].items():
+            if concerned(name):
+                content["ranges"][name] = low / 100, high / 100
+
+    return spoiled(calibrated, folder, "scales.json", narrow)
+
+
+def first_harm_first(monkeypatch, *first):
+    """The layers that are called harmful: these first. The measured ones take a minute."""
+
+    def harms(quantizer, kind):
+        del kind
+        others = [name for name in convolutions(quantizer.model) if name not in first]
+        return dict.fromkeys([*first, *others], 0.1)
+
+    monkeypatch.setattr("export.renderings.Quantizer.harms", harms)
+
+
+def test_int8_that_lost_too_much_is_refused_with_a_report_and_no_bundle(
+    trained_run, calibrated, tmp_path, monkeypatch
+):
+    first_harm_first(monkeypatch)
+    ruined = narrowed(calibrated, tmp_path / "ruined", lambda _: True)
     wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=ruined)
-    refused = assert_refused(QualityError, "cpu: INT8 lost too much on validation: ", wanted)
-    assert refused.exit_status == 3
-    assert "no bundle written: calibrate with more --images" in str(refused)
+    with pytest.raises(QualityError) as caught:
+        export(wanted)
+    assert caught.value.exit_status == 3
+    refused = wanted.out.with_name("bundle.refused")
+    assert re.match(
+        r"cpu: INT8 loses too much on validation, even with \d+ layers in float: .* fell by .*; no "
+        rf"bundle written, see {refused}/report.html; try more --images",
+        str(caught.value),
+    )
+    assert sorted(wanted.out.parent.iterdir()) == [refused]
+    assert files_of(refused).keys() == {"report.html", "parity.json"}
+    parity = json.loads((refused / "parity.json").read_bytes())
+    assert parity["renderings"]["cpu"]["broken"]
+    assert "fell by" in (refused / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_harmful_layer_goes_back_to_float(trained_run, calibrated, tmp_path, monkeypatch):
+    harmful = "/decoder/draw/Conv"
+    first_harm_first(monkeypatch, harmful)
+    network, record = load_model(trained_run)
+    model = float_onnx(network, record.input)
+    read = next(node for node in model.graph.node if node.name == harmful).input[0]
+    spoilt = narrowed(calibrated, tmp_path / "spoilt", lambda name: name == read)
+    wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=spoilt)
+    export(wanted)
+    parity = json.loads((wanted.out / "parity.json").read_bytes())["renderings"]
+    assert parity["tensorrt"]["float_layers"] == [harmful]
+    assert parity["tensorrt"]["broken"] == []
+    assert harmful in (wanted.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_calibration_of_another_model_is_refused(trained_run, calibrated, tmp_path):

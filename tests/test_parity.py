@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.parity import broken_limits, require_parity
+from export.parity import SCHEMA, Cost, Parity, broken_limits, require_parity
 from runtime.errors import QualityError
 
 PERFECT = {
@@ -33,8 +33,9 @@ def test_a_fall_beyond_the_limits_is_told_by_metric():
     recall, precision = broken_limits(exact, int8)
     assert recall == "seg_recall fell by 1.0 points, from 1.000 to 0.990, limit 0.5"
     assert precision == "image_ap fell by 0.3 points, from 1.000 to 0.997, limit 0.3"
-    with pytest.raises(QualityError, match="cpu: INT8 lost too much on validation: seg_recall"):
-        require_parity(exact, int8, "cpu")
+    rendering = Cost(("a", "b"), {}, (recall, precision), {})
+    with pytest.raises(QualityError, match=r"^cpu: INT8 loses .* 2 layers in float: seg_r"):
+        require_parity(Parity(SCHEMA, {"cpu": rendering}), "report.html")
 
 
 def test_int8_may_be_better():

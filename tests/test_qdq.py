@@ -11,9 +11,12 @@ from onnx import numpy_helper
 
 from calibration.ranges import activation_ranges
 from calibration.settings import RangeMethod
+from export.cpu import quantize_for_cpu
 from export.float_onnx import float_onnx, part_of
-from export.qdq import insert_qdq
+from export.lint import Severity, lint
+from export.qdq import convolutions, insert_qdq
 from export.split import write_split
+from runtime.onnx_engine import OnnxEngine
 from runtime.spec import InputSpec
 from train.checkpoint import new_network
 from train.network import NetworkConfig
@@ -25,6 +28,7 @@ class Graph:
     """An ONNX graph by name: constants, and which node makes or takes a tensor."""
 
     def __init__(self, model):
+        self.whole = model
         self.nodes = list(model.graph.node)
         self.constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         self.maker = {name: node for node in self.nodes for name in node.output}
@@ -242,3 +246,45 @@ def test_score_and_mask_are_not_quantised(quantized):
     ]
     assert len(whole) == 3
     assert {quantized.gate.made_by(pool.input[0]) for pool in whole} == {"Relu", "Conv"}
+
+
+def test_the_linter_finds_nothing(quantized):
+    for graph in quantized.graphs:
+        assert lint(graph.whole) == []
+
+
+@pytest.mark.parametrize("count", [1, 7, 30, 1000])
+def test_float_layers_read_no_int8_and_the_others_still_do(int8_bundle, tmp_path, count):
+    model = onnx.load(int8_bundle / "model.onnx")
+    ranges = json.loads((int8_bundle / "scales.json").read_bytes())["ranges"]
+    names = convolutions(model)
+    kept_float = set(names[-count:])
+    write_split(insert_qdq(model, ranges, kept_float), tmp_path / "tensorrt", "{}.int8".format)
+    graphs = [Graph(onnx.load(tmp_path / f"tensorrt/{name}.onnx")) for name in ("gate", "mask")]
+    found = {}
+    for graph in graphs:
+        assert [f for f in lint(graph.whole) if f.severity is not Severity.SLOW] == []
+        for node in graph.of("Conv"):
+            inputs = [graph.made_by(name) == "DequantizeLinear" for name in node.input[:2]]
+            assert len(set(inputs)) == 1
+            found[node.name] = inputs[0]
+    assert found == {name: name not in kept_float for name in names}
+    assert {t.type.tensor_type.elem_type for t in graphs[1].whole.graph.input} == {
+        onnx.TensorProto.INT8
+    }
+
+
+@pytest.mark.parametrize("count", [1, 7, 30, 1000])
+def test_the_cpu_rendering_with_float_layers_says_what_float_says(int8_bundle, tmp_path, count):
+    model = onnx.load(int8_bundle / "model.onnx")
+    ranges = json.loads((int8_bundle / "scales.json").read_bytes())["ranges"]
+    quantized = quantize_for_cpu(model, ranges, convolutions(model)[-count:])
+    write_split(quantized, tmp_path / "cpu", "{}_QuantizeLinear_Output".format)
+    engine = OnnxEngine(tmp_path / "cpu/gate.onnx", tmp_path / "cpu/mask.onnx")
+    exact = OnnxEngine(*(int8_bundle / f"tensorrt/float/{part}.onnx" for part in ("gate", "mask")))
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1), dtype=np.uint8)
+    scores, skips = engine.gate(images)
+    expected, exact_skips = exact.gate(images)
+    assert scores == pytest.approx(expected, abs=0.05)
+    apart = engine.mask(skips, 1).astype(int) - exact.mask(exact_skips, 1)
+    assert np.abs(apart).mean() < 6

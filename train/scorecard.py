@@ -53,7 +53,7 @@ def evaluate(
         dataset.require_unchanged(judge.data_digest, judge.path)
     lines = _read_verdicts(verdicts) if verdicts else []
     gallery = Gallery() if report else None
-    measured = _measure_all(judges, dataset, split, gallery)
+    measured = measure_all(judges, dataset, split, gallery)
     _print(measured, lines)
     if out:
         write_atomically(out, json.dumps(_record(measured), indent=2).encode() + b"\n")
@@ -83,7 +83,7 @@ def _told_apart(judge: Judge, other: Judge) -> list[Judge]:
     return [replace(j, title=f"{j.title}, {j.path}") for j in (judge, other)]
 
 
-def _measure_all(
+def measure_all(
     judges: Sequence[Judge], dataset: Dataset, split: str, gallery: Gallery | None
 ) -> list[Measured]:
     """Each judge on the same samples, one sample at a time, so that no image is kept."""

@@ -56,19 +56,30 @@ class Division:
 
 
 def write_report(
-    folder: Path, dataset: Dataset, split: str, measured: Sequence[Measured], gallery: Gallery
+    folder: Path,
+    dataset: Dataset,
+    split: str,
+    measured: Sequence[Measured],
+    gallery: Gallery,
+    parity: Any = None,
 ) -> Path:
     """Write `report.html` into `folder` and give its path; `measured` is one model, or two.
 
-    The same input gives the same bytes.
+    With `parity` (`export.parity.Parity`), what INT8 cost. The same input gives the same bytes.
     """
-    page = render(dataset, split, measured, gallery)
+    page = render(dataset, split, measured, gallery, parity)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / REPORT, page.encode())
     return folder / REPORT
 
 
-def render(dataset: Dataset, split: str, measured: Sequence[Measured], gallery: Gallery) -> str:
+def render(
+    dataset: Dataset,
+    split: str,
+    measured: Sequence[Measured],
+    gallery: Gallery,
+    parity: Any = None,
+) -> str:
     """The page."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -91,6 +102,7 @@ def render(dataset: Dataset, split: str, measured: Sequence[Measured], gallery: 
         divisions=_divisions(measured),
         gallery=gallery,
         n_differing=_n_differing(measured),
+        parity=parity,
     )
 
 

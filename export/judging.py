@@ -1,0 +1,136 @@
+"""How a rendering does on validation: its threshold, what that promises, and its numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from calibration.threshold import promised_threshold, units_needed, worst_by_group
+from runtime.inspection import Inspector
+from runtime.manifest import Guarantee, Metrics
+from runtime.onnx_engine import OnnxEngine
+from runtime.spec import InputSpec, Limits
+from train.checkpoint import ModelRecord
+from train.dataset import Dataset
+from train.division import divide_by_group, require_both_labels
+from train.evaluation import choose_threshold, outcome, predictions, sample_scores
+from train.metrics import summary
+from train.operating_point import MAX_FALSE_REJECTS
+from train.sample import Sample
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is to be promised: at most this share of misses, with this confidence."""
+
+    max_miss_rate: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made from: the model's record, and the data that judge it.
+
+    One half of the validation split chooses, the other, which chose nothing, may promise.
+    """
+
+    record: ModelRecord
+    dataset: Dataset
+    choosing: Sequence[Sample]
+    deciding: Sequence[Sample]
+    promise: Promise
+
+    @property
+    def validation(self) -> Sequence[Sample]:
+        """Both halves."""
+        return [*self.choosing, *self.deciding]
+
+    @property
+    def may_promise(self) -> bool:
+        """Whether the deciding half is large enough to prove the promise, without a miss."""
+        have = len({sample.group for sample in self.deciding if sample.defective})
+        return have >= units_needed(self.promise.max_miss_rate, self.promise.confidence)
+
+    @property
+    def comparing(self) -> Sequence[Sample]:
+        """Where renderings are compared and chosen: what promises must have chosen nothing."""
+        return self.choosing if self.may_promise else self.validation
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A rendering with its limits, what they promise, and how it did on validation."""
+
+    inspector: Inspector
+    guarantee: Guarantee | None
+    metrics: Metrics
+
+
+def source_of(
+    record: ModelRecord, dataset: Dataset, max_miss_rate: float, confidence: float
+) -> Source:
+    """The halves of validation, both with defective and good samples if the dataset has those.
+
+    Raises:
+        DataError: a half lacks one.
+    """
+    promise = Promise(max_miss_rate, confidence)
+    source = Source(record, dataset, *divide_by_group(dataset.split("val")), promise)
+    if any(not sample.defective for sample in dataset.samples):
+        for part in (source.choosing, source.deciding):
+            require_both_labels(part, f"{dataset.root}: a half of split val")
+    return source
+
+
+def judge(rendering: Path, source: Source) -> Judged:
+    """Choose the threshold for `rendering`, prove what can be proven, and measure.
+
+    The mask's limits are the model's own, so that renderings differ by their arithmetic alone.
+    """
+    spec, promise = source.record.input, source.promise
+    inspector = inspector_of(rendering, source.record, Limits())
+    threshold = choose_threshold(inspector, source.deciding, spec)
+    limits = replace(source.record.limits, threshold=threshold)
+    defective = [sample for sample in source.deciding if sample.defective]
+    scores = sample_scores(inspector, defective, spec)
+    units = worst_by_group(scores, [sample.group for sample in defective])
+    promised = promised_threshold(units, promise.max_miss_rate, promise.confidence)
+    if promised and source.dataset.digest != source.record.data_digest:
+        console.print("no promise: the data are not those of the training, and may overlap it")
+        promised = None
+    if promised:
+        limits = replace(limits, threshold=promised[0])
+    inspector = inspector_of(rendering, source.record, limits)
+    guarantee = promised[1] if promised else None
+    return Judged(inspector, guarantee, measure(inspector, source.validation, spec))
+
+
+def measure(inspector: Inspector, samples: Sequence[Sample], spec: InputSpec) -> Metrics:
+    """The metrics on `samples`."""
+    limits = inspector.limits
+    seen = predictions(inspector, samples, spec)
+    return summary([outcome(prediction, limits) for prediction in seen], limits.threshold)
+
+
+def inspector_of(
+    rendering: Path, record: ModelRecord, limits: Limits, *, fused: bool = True
+) -> Inspector:
+    """What judges by the two networks in the folder `rendering`, in onnxruntime."""
+    engine = OnnxEngine(rendering / "gate.onnx", rendering / "mask.onnx", fused=fused)
+    return Inspector(engine, record.input, limits, record.class_names)
+
+
+def say_what_is_missing(source: Source) -> None:
+    """Why there is no promise, and what it would take."""
+    promise = source.promise
+    have = len({sample.group for sample in source.deciding if sample.defective})
+    needed = units_needed(promise.max_miss_rate, promise.confidence)
+    console.print(
+        f"no promise of at most {promise.max_miss_rate:.1%} missed: that takes {needed} defective "
+        f"objects without a miss in the proving half of the validation split, it has {have}; the "
+        f"threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
+        soft_wrap=True,
+    )

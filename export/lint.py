@@ -1,0 +1,278 @@
+"""Finds what TensorRT would reject in a Q/DQ network, or run in float without a word.
+
+The rules are those of TensorRT's ONNX parser and of its builder's fusions, 8.6 to 11.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from runtime.errors import ModelError, QualityError
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+PAIR = frozenset({QUANTIZE, DEQUANTIZE})
+HIGHEST_OPSET = {"8.6": 17, "10": 20, "11": 25}  # by release of TensorRT
+UNKNOWN_TYPES = frozenset({"uint8", "uint16", "int16"})
+LAST_OPSET_WITHOUT_FLOAT16 = 18
+FLOAT_ALWAYS = {
+    "ConvTranspose": "use Resize (nearest) and Conv",
+    "GlobalAveragePool": "leave it in float",
+    "GlobalMaxPool": "leave it in float",
+    "Sigmoid": "leave it in float",
+    "Softmax": "leave it in float",
+}
+BRANCHES = frozenset({"If", "Loop", "Scan"})
+
+
+class Severity(str, Enum):
+    """What happens to the network: it is refused, it stays float unnoticed, or it is slow."""
+
+    REJECTED = "rejected"
+    FLOAT = "float"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place that breaks one rule, with what to do about it."""
+
+    severity: Severity
+    rule: str
+    node: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity.value}: {self.node}: {self.message} [{self.rule}]"
+
+
+def lint_file(path: Path, release: str) -> list[Finding]:
+    """What is wrong with the network in the file `path`, for a `release` of TensorRT.
+
+    Raises:
+        ModelError: it is no ONNX file.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(path)
+    except Exception as error:  # protobuf's errors and onnx's have no common base class
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(f"{path}: is no valid ONNX file ({reason}); export it again") from error
+    return lint(model, release)
+
+
+def lint(model: ModelProto, release: str = "8.6") -> list[Finding]:
+    """What is wrong with `model`, in the order of its nodes; `release` is of `HIGHEST_OPSET`."""
+    return list(_Linter(model, HIGHEST_OPSET[release]).findings())
+
+
+def require_clean(folder: Path) -> None:
+    """Refuse networks that TensorRT 10 would reject, or run in float where INT8 was meant.
+
+    Raises:
+        QualityError: there is such a finding.
+    """
+    for path in sorted(folder.glob("*.onnx")):
+        for finding in lint_file(path, "10"):
+            if finding.severity is not Severity.SLOW:
+                raise QualityError(f"{path.name}: {finding}; export without --int8, and tell us")
+
+
+class _Linter:
+    def __init__(self, model: ModelProto, highest_opset: int) -> None:
+        self.model = model
+        self.highest_opset = highest_opset
+        self.opset = max((o.version for o in model.opset_import if not o.domain), default=0)
+        self.nodes = list(model.graph.node)
+        self.constants = _constants(model)
+        self.inputs = {tensor.name: tensor for tensor in model.graph.input}
+        self.outputs = {tensor.name for tensor in model.graph.output}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                self.readers[name].append(node)
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._opset()
+        yield from self._uint8_inputs()
+        for node in self.nodes:
+            if node.op_type in PAIR:
+                yield from self._scale(node)
+                yield from self._zero_point(node)
+                yield from self._channels(node)
+            if node.op_type == QUANTIZE:
+                yield from self._chain(node)
+            if node.op_type in {"Conv", "Gemm", "MatMul"}:
+                yield from self._both_inputs(node)
+            yield from self._always_float(node)
+            yield from self._moves(node)
+            if node.op_type == "Add":
+                yield from self._residual(node)
+            if node.op_type in BRANCHES:
+                message = "branches on the host, so no CUDA graph; split the network in two"
+                yield _finding(Severity.SLOW, "control-flow", node, message)
+
+    def _opset(self) -> Iterator[Finding]:
+        if self.opset > self.highest_opset:
+            message = f"opset {self.opset}, this TensorRT reads up to {self.highest_opset}"
+            yield Finding(Severity.REJECTED, "opset", self.model.graph.name, message)
+        for node in self.nodes:
+            if node.domain not in {"", "ai.onnx"}:
+                message = f"{node.op_type} of '{node.domain}', which TensorRT has not"
+                yield _finding(Severity.REJECTED, "domain", node, message)
+
+    def _uint8_inputs(self) -> Iterator[Finding]:
+        for name, tensor in self.inputs.items():
+            if tensor.type.tensor_type.elem_type != TensorProto.UINT8:
+                continue
+            for reader in self.readers[name]:
+                if reader.op_type != "Cast":
+                    message = (
+                        f"reads the uint8 input '{name}', which only a Cast may; put one first"
+                    )
+                    yield _finding(Severity.REJECTED, "uint8-input", reader, message)
+
+    def _scale(self, node: NodeProto) -> Iterator[Finding]:
+        scale = self.constants.get(node.input[1])
+        if scale is None:
+            message = f"its scale '{node.input[1]}' is computed; make it a constant"
+            yield _finding(Severity.REJECTED, "scale-constant", node, message)
+            return
+        half = scale.dtype == np.float16
+        if scale.dtype != np.float32 and not (half and self.opset > LAST_OPSET_WITHOUT_FLOAT16):
+            needed = "float32 (float16 from opset 19 on)"
+            message = f"its scale is {scale.dtype}, opset {self.opset}; make it {needed}"
+            yield _finding(Severity.REJECTED, "scale-type", node, message)
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            message = "its scale is not above 0 and finite; calibrate again"
+            yield _finding(Severity.REJECTED, "scale-positive", node, message)
+
+    def _zero_point(self, node: NodeProto) -> Iterator[Finding]:
+        if len(node.input) < 3 or not node.input[2]:  # noqa: PLR2004 - x, scale, zero point
+            return
+        zero = self.constants.get(node.input[2])
+        if zero is None:
+            message = f"its zero point '{node.input[2]}' is computed; make it a constant"
+            yield _finding(Severity.REJECTED, "zero-point-constant", node, message)
+            return
+        if zero.dtype == np.int32:
+            message = "dequantises int32; leave the bias in float, TensorRT scales it itself"
+            yield _finding(Severity.REJECTED, "int32-bias", node, message)
+        elif zero.dtype.name in UNKNOWN_TYPES:
+            message = f"its zero point is {zero.dtype}, which TensorRT refuses or takes for int8; "
+            message += "quantise symmetrically, to int8"
+            yield _finding(Severity.REJECTED, "zero-point-type", node, message)
+        if np.any(zero != 0):
+            message = "its zero point is not 0; quantise symmetrically"
+            yield _finding(Severity.REJECTED, "zero-point-zero", node, message)
+
+    def _channels(self, node: NodeProto) -> Iterator[Finding]:
+        scale = self.constants.get(node.input[1])
+        if scale is not None and scale.size > 1 and not self._of_weights(node):
+            message = (
+                f"{scale.size} scales for an activation, of which it takes one; it stays float"
+            )
+            yield _finding(Severity.FLOAT, "activation-per-channel", node, message)
+
+    def _of_weights(self, node: NodeProto) -> bool:
+        """Whether a Q or DQ is on a constant."""
+        name = node.input[0]
+        maker = self.maker.get(name)
+        return name in self.constants or (maker is not None and maker.input[0] in self.constants)
+
+    def _chain(self, node: NodeProto) -> Iterator[Finding]:
+        before = self.maker.get(node.input[0])
+        again = before is not None and before.op_type == DEQUANTIZE
+        if before is not None and again and not self._same_scale(node, before):
+            message = f"requantises what '{before.name}' dequantised; give both one scale"
+            yield _finding(Severity.SLOW, "requantised", node, message)
+        twin = next(n for n in self.readers[node.input[0]] if n.op_type == QUANTIZE)
+        if twin is not node:
+            message = f"quantises what '{twin.name}' quantises already; share one"
+            yield _finding(Severity.SLOW, "quantised-twice", node, message)
+        is_output = node.output[0] in self.outputs
+        if not is_output and any(r.op_type != DEQUANTIZE for r in self.readers[node.output[0]]):
+            message = "is read without being dequantised; put a DequantizeLinear behind it"
+            yield _finding(Severity.REJECTED, "no-dequantise", node, message)
+        if before is not None and before.op_type in {"Conv", "Gemm"}:
+            activations = [r for r in self.readers[node.input[0]] if r.op_type in {"Relu", "Clip"}]
+            behind = [
+                r
+                for reader in self.readers[node.output[0]]
+                for r in self.readers[reader.output[0]]
+                if r.op_type in {"Relu", "Clip"}
+            ]
+            if activations or behind:
+                message = f"stands between '{before.name}' and its activation; put it behind that"
+                yield _finding(Severity.SLOW, "before-activation", node, message)
+
+    def _same_scale(self, one: NodeProto, other: NodeProto) -> bool:
+        a, b = (self.constants.get(node.input[1]) for node in (one, other))
+        return a is not None and b is not None and np.array_equal(a, b)
+
+    def _both_inputs(self, node: NodeProto) -> Iterator[Finding]:
+        data, weights = (self._dequantised(name) for name in node.input[:2])
+        if weights and not data:
+            message = "its weights are quantised, its data are not: it stays float; quantise both"
+            yield _finding(Severity.FLOAT, "weights-only", node, message)
+        if data and not weights and node.op_type == "Conv":
+            message = "its data are quantised, its weights are not: it stays float; quantise both"
+            yield _finding(Severity.FLOAT, "data-only", node, message)
+
+    def _dequantised(self, name: str) -> bool:
+        maker = self.maker.get(name)
+        return maker is not None and maker.op_type == DEQUANTIZE
+
+    def _always_float(self, node: NodeProto) -> Iterator[Finding]:
+        mend = FLOAT_ALWAYS.get(node.op_type)
+        if mend and node.input and self._dequantised(node.input[0]):
+            message = f"{node.op_type} runs in float, and pays for Q and DQ; {mend}"
+            yield _finding(Severity.SLOW, "float-operator", node, message)
+        if node.op_type == "Resize" and self._dequantised(node.input[0]):
+            mode = next((a.s.decode() for a in node.attribute if a.name == "mode"), "nearest")
+            if mode != "nearest":
+                message = f"Resize ({mode}) runs in float; use nearest"
+                yield _finding(Severity.SLOW, "float-operator", node, message)
+
+    def _moves(self, node: NodeProto) -> Iterator[Finding]:
+        """A Concat copies bytes where everything that it reads and writes has one scale."""
+        if node.op_type != "Concat":
+            return
+        read = [self.maker[name] for name in node.input if self._dequantised(name)]
+        after = [r for r in self.readers[node.output[0]] if r.op_type == QUANTIZE]
+        if not read:
+            return
+        if len(read) < len(node.input):
+            message = "some of its inputs are quantised and some are not; quantise all or none"
+            yield _finding(Severity.SLOW, "concat-mixed", node, message)
+        if any(not self._same_scale(read[0], other) for other in (*read[1:], *after)):
+            message = "its inputs and its output have several scales; give all of them one"
+            yield _finding(Severity.SLOW, "concat-scales", node, message)
+
+    def _residual(self, node: NodeProto) -> Iterator[Finding]:
+        if len(node.input) > 1 and all(self._dequantised(name) for name in node.input):
+            message = "both branches are quantised; quantise the identity branch alone, so that "
+            message += "the other one's convolution takes the sum in"
+            yield _finding(Severity.SLOW, "residual-both", node, message)
+
+
+def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            value = next((a.t for a in node.attribute if a.name == "value"), None)
+            if value is not None:
+                values[node.output[0]] = numpy_helper.to_array(value)
+    return values
+
+
+def _finding(severity: Severity, rule: str, node: NodeProto, message: str) -> Finding:
+    return Finding(severity, rule, node.name or node.output[0], message)

@@ -1,0 +1,122 @@
+"""The INT8 renderings of one float network, each with as few float layers as keep its recall."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from onnx import ModelProto
+from rich.console import Console
+
+from calibration.calibrating import Calibration, calibration_tiles
+from export.cpu import quantize_for_cpu
+from export.fallback import fewest_float_layers
+from export.judging import Judged, Source, inspector_of, judge, measure
+from export.parity import Cost, broken_limits, losses
+from export.qdq import insert_qdq
+from export.sensitivity import harms
+from export.split import write_split
+from export.typed import insert_typed_qdq
+from runtime.manifest import Metrics
+from runtime.spec import Limits
+
+ASKED = 16  # calibration images for the sensitivity of the layers
+Quantize = Callable[[ModelProto, Mapping[str, tuple[float, float]], Collection[str]], ModelProto]
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of rendering: its folder, how it is made, and what its INT8 tensors are called.
+
+    `fused` is as onnxruntime can run it (`runtime.onnx_engine`).
+    """
+
+    name: str
+    quantize: Quantize
+    border: str
+    fused: bool = True
+
+
+CPU = Kind("cpu", quantize_for_cpu, "{}_QuantizeLinear_Output")
+TENSORRT = Kind("tensorrt", insert_qdq, "{}.int8")
+TYPED = Kind("tensorrt/typed", insert_typed_qdq, "{}.int8", fused=False)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One attempt at a rendering: its folder, its float layers, and how it compares."""
+
+    folder: Path
+    float_layers: Sequence[str]
+    judged: Judged
+    losses: dict[str, float]
+    broken: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Makes renderings of the float `model` in the folder `beside`, and compares them with it."""
+
+    model: ModelProto
+    calibration: Calibration
+    source: Source
+    exact: Judged
+    beside: Path
+
+    def render(self, kind: Kind, float_layers: Sequence[str], limits: Limits | None) -> Rendering:
+        """One attempt. Without `limits` it gets a threshold of its own, and may promise."""
+        folder = self.beside / f"{kind.name}-{len(float_layers)}"
+        write_split(self._quantized(kind, float_layers), folder, kind.border.format)
+        record = self.source.record
+        if limits:
+            inspector = inspector_of(folder, record, limits, fused=kind.fused)
+            metrics = measure(inspector, self.source.validation, record.input)
+            judged = Judged(inspector, None, metrics)
+        else:
+            judged = judge(folder, self.source)
+        exact, found = self._compared(self.exact), self._compared(judged)
+        broken = broken_limits(exact, found)
+        return Rendering(folder, float_layers, judged, losses(exact, found), broken)
+
+    def harms(self, kind: Kind) -> dict[str, float]:
+        """How much each layer harms, over calibration images; the most harmful first."""
+        record, images = self.source.record, self.calibration.images.images
+        asked = images[:: -(-len(images) // ASKED)]
+        root = self.source.dataset.root
+        tiles = calibration_tiles(asked, root, self.exact.inspector, record.input)
+        level = record.limits.mask_threshold
+        return harms(self.model, partial(self._quantized, kind), tiles, level)
+
+    def _quantized(self, kind: Kind, float_layers: Sequence[str]) -> ModelProto:
+        return kind.quantize(self.model, self.calibration.scales.ranges, float_layers)
+
+    def _compared(self, judged: Judged) -> Metrics:
+        if not self.source.may_promise:
+            return judged.metrics
+        return measure(judged.inspector, self.source.comparing, self.source.record.input)
+
+
+def held(quantizer: Quantizer, kind: Kind, limits: Limits | None) -> tuple[Rendering, Cost]:
+    """The rendering of this kind that keeps its limits with the fewest float layers, and its cost.
+
+    Where none keeps them, the last one that was tried.
+    """
+    harm: dict[str, float] = {}
+
+    def attempt(float_layers: Sequence[str]) -> Rendering:
+        tried = quantizer.render(kind, float_layers, limits)
+        if tried.broken or float_layers:
+            state = "; ".join(tried.broken) or "within the limits"
+            layers = f"{len(float_layers)} layers in float" if float_layers else "INT8 throughout"
+            console.print(f"{kind.name}, {layers}: {state}", soft_wrap=True)
+        return tried
+
+    def by_harm() -> Sequence[str]:
+        harm.update(quantizer.harms(kind))
+        return list(harm)
+
+    found = fewest_float_layers(attempt, by_harm)
+    cost = Cost(tuple(found.float_layers), found.losses, tuple(found.broken), harm)
+    return found, cost

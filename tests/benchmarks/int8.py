@@ -1,0 +1,206 @@
+"""What INT8 costs, by the images that its ranges are taken from, and by how they are taken.
+
+    python tests/benchmarks/int8.py --sets FOLDER --runs runs/ablation --out runs/int8
+
+FOLDER holds the datasets, --runs what `ablation.py` trained. Each model is quantised as a whole, no
+layer goes back to float; the threshold is chosen anew on validation, as `export` does, and the test
+split is measured. --curve goes through the number of images and their defective share instead.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from rich.console import Console
+
+from calibration.calibrating import calibration_tiles, embeddings_of
+from calibration.ranges import activation_ranges
+from calibration.selection import choose, record_of
+from calibration.settings import RangeMethod
+from export.float_onnx import float_onnx, part_of
+from export.judging import Source, inspector_of, source_of
+from export.renderings import CPU, TENSORRT, Kind
+from export.split import write_split
+from runtime.inspection import Inspector
+from runtime.spec import Limits
+from train.checkpoint import load_model
+from train.dataset import read_dataset
+from train.evaluation import choose_threshold, outcome, predictions
+from train.metrics import Outcome, summary
+from train.sample import Sample
+
+SETS = ("magnetic_tile", "deepcrack256")
+COLUMNS = {
+    "Seg_Recall": "seg_recall",
+    "Seg_mIoU": "seg_miou",
+    "image AP": "image_ap",
+    "flipped": "flipped",
+}
+DEFECT_RICH = 0.7
+SHARES, NUMBERS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), (8, 16, 32, 64, 128, 256)
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Calibration images: how many, which share defective (None: as it falls), chosen how."""
+
+    title: str
+    images: int = 32
+    share: float | None = DEFECT_RICH
+    at_random: bool = False
+    method: RangeMethod = RangeMethod.MINMAX
+
+
+ROWS = (
+    Choice("32 random", share=None, at_random=True),
+    Choice("32 clean", share=0.0, at_random=True),
+    Choice("32 defect-rich"),
+    Choice("32 defect-rich, percentile", method=RangeMethod.PERCENTILE),
+    Choice("32 defect-rich, entropy", method=RangeMethod.ENTROPY),
+)
+CURVE = (
+    *(Choice(f"32, {share:.0%} defective", share=share) for share in SHARES),
+    *(Choice(f"{images}, 70 % defective", images) for images in NUMBERS),
+    *(Choice(f"{images} random", images, None, at_random=True) for images in NUMBERS),
+)
+
+
+class Network:
+    """A trained network with its data: quantised by choice, and measured on test."""
+
+    def __init__(self, run: Path, data: Path, folder: Path, seed: int) -> None:
+        network, self.record = load_model(run)
+        dataset = read_dataset(data).taught(self.record.class_names)
+        self.source: Source = source_of(self.record, dataset, 0.01, 0.95)
+        self.folder, self.seed = folder, seed
+        model = float_onnx(network, self.record.input)
+        write_split(model, folder / "float")
+        self.model = part_of(model, ["image"], ["score", "mask"])
+        onnx.save(self.model, folder / "model.onnx")
+        self.float = inspector_of(folder / "float", self.record, Limits())
+        self.training = dataset.split("train")
+        self.embeddings = embeddings_of(self.float, self.record.input, self.training)
+        self.exact = self.outcomes(self.float)
+
+    def outcomes(self, inspector: Inspector) -> list[Outcome]:
+        """What becomes of the test samples, with the threshold that `export` would choose."""
+        threshold = choose_threshold(inspector, self.source.deciding, self.record.input)
+        limits = replace(self.record.limits, threshold=threshold)
+        test = self.source.dataset.split("test")
+        seen = predictions(inspector, test, self.record.input)
+        return [outcome(prediction, limits) for prediction in seen]
+
+    def metrics(self, outcomes: list[Outcome]) -> dict[str, Any]:
+        """Their metrics, and how many verdicts are other than those of the float network."""
+        flipped = sum(a.opened != b.opened for a, b in zip(outcomes, self.exact, strict=True))
+        return {**summary(outcomes, 0.0), "flipped": flipped}
+
+    def chosen(self, choice: Choice) -> list[Sample] | None:
+        """The calibration images; None where the set has not got them."""
+        share = choice.share
+        if share == DEFECT_RICH and all(sample.defective for sample in self.training):
+            share = 1.0
+        wanted = {True: None, False: None} if share is None else _numbers(choice.images, share)
+        have = {d: [s for s in self.training if s.defective == d] for d in (True, False)}
+        if any((wanted[d] or 0) > len(have[d]) for d in have):
+            return None
+        if choice.at_random:
+            pool = self.training if share is None else have[False]
+            return random.Random(self.seed).sample(pool, min(choice.images, len(pool)))  # noqa: S311
+        return [s for s, _, _ in choose(self.training, self.embeddings, choice.images, share or 0)]
+
+    def quantized(self, choice: Choice) -> Iterator[tuple[Kind, dict[str, Any]]]:
+        """The metrics of both renderings over the images of `choice`."""
+        samples = self.chosen(choice)
+        if samples is None:
+            return
+        images = [record_of(s.image, s.name, "", "") for s in samples]
+        root = self.source.dataset.root
+        tiles = calibration_tiles(images, root, self.float, self.record.input)
+        ranges = activation_ranges(self.folder / "model.onnx", tiles, choice.method)
+        for kind in (CPU, TENSORRT):
+            with tempfile.TemporaryDirectory() as beside:
+                folder = Path(beside) / kind.name
+                write_split(kind.quantize(self.model, ranges, ()), folder, kind.border.format)
+                inspector = inspector_of(folder, self.record, Limits())
+                yield kind, self.metrics(self.outcomes(inspector))
+
+
+def main() -> None:
+    """Measure what is not measured yet, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument("--runs", type=Path, required=True, help="what ablation.py trained")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--curve", action="store_true", help="number and share instead")
+    asked = parser.parse_args()
+    choices = CURVE if asked.curve else ROWS
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name in SETS:
+        results = [
+            measured(asked.runs / f"{name}-row2-seed{seed}", asked.sets / name, asked.out, choices)
+            for seed in range(asked.seeds)
+        ]
+        sys.stdout.write(table(name, results, choices) + "\n\n")
+
+
+def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> dict[str, Any]:
+    """The metrics of one network by row, kept in `out` from one call to the next."""
+    kept = out / f"{run.name}.json"
+    results = json.loads(kept.read_bytes()) if kept.exists() else {}
+    missing = [choice for choice in choices if choice.title not in results]
+    if not missing:
+        return results
+    with tempfile.TemporaryDirectory() as folder:
+        network = Network(run, data, Path(folder), int(run.name[-1]))
+        results["float"] = {"": network.metrics(network.exact)}
+        for choice in missing:
+            console.print(f"{run.name}: {choice.title}")
+            results[choice.title] = {kind.name: m for kind, m in network.quantized(choice)}
+            kept.write_text(json.dumps(results), encoding="utf-8")
+    return results
+
+
+def table(name: str, results: list[dict[str, Any]], choices: tuple[Choice, ...]) -> str:
+    """The rows of one dataset as Markdown: mean and spread (lowest to highest) over the seeds."""
+    lines = [
+        f"**{name}**, test split, {len(results)} seeds",
+        "",
+        f"| images | rendering | {' | '.join(COLUMNS)} |",
+        "|---|---|" + "---|" * len(COLUMNS),
+    ]
+    for title in ("float", *(choice.title for choice in choices)):
+        for kind in results[0][title] or {"": {}}:
+            found = [result[title].get(kind, {}) for result in results]
+            cells = [cell([f.get(key) for f in found]) for key in COLUMNS.values()]
+            lines.append(f"| {title} | {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(values: list[float | None]) -> str:
+    """Mean, and in brackets the lowest and the highest."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    digits = 1 if all(isinstance(value, int) for value in known) else 3
+    mean, low, high = statistics.mean(known), min(known), max(known)
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _numbers(images: int, share: float) -> dict[bool, int | None]:
+    defective = round(images * share)
+    return {True: defective, False: images - defective}
+
+
+if __name__ == "__main__":
+    main()
