@@ -57,6 +57,22 @@ def promised_threshold(
     return best
 
 
+def review_limit(good_scores: Sequence[float], threshold: float, max_review_rate: float) -> float:
+    """Below which open samples go to review: as high as the budget for good ones lets it be.
+
+    `good_scores` are those of good samples; of n, int(max_review_rate * n) may be reviewed. Nothing
+    is reviewed (0) where the budget is none; where it covers every good sample at or above
+    `threshold`, the limit lies just above the highest of them.
+    """
+    opened = np.sort([score for score in good_scores if score >= threshold])
+    allowed = int(max_review_rate * len(good_scores))
+    if not allowed or not opened.size:
+        return 0.0
+    if len(opened) <= allowed:
+        return float(np.nextafter(opened[-1], math.inf))
+    return float(opened[allowed])
+
+
 def worst_by_group(scores: Sequence[float], groups: Sequence[str]) -> list[float]:
     """The lowest score of each group: the scores of the units."""
     worst: dict[str, float] = {}

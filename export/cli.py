@@ -38,6 +38,9 @@ def export(
         float, typer.Option(min=0, max=1, help="Promise at most this share of misses.")
     ] = 0.01,
     confidence: Annotated[float, typer.Option(min=0, max=1, help="Of that promise.")] = 0.95,
+    max_review_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of good samples that a person may see.")
+    ] = 0.0,
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Of the camera, for the record.")
     ] = None,
@@ -46,6 +49,7 @@ def export(
     from calibration.settings import CalibrationSettings
     from export.exporting import ExportSettings
     from export.exporting import export as run_export
+    from export.judging import Promise
 
     run_export(
         ExportSettings(
@@ -55,8 +59,7 @@ def export(
             int8=int8,
             calibration=calibration,
             calibrate=CalibrationSettings(images, defect_share, ranges),
-            max_miss_rate=max_miss_rate,
-            confidence=confidence,
+            promise=Promise(max_miss_rate, confidence, max_review_rate),
             mm_per_pixel=mm_per_pixel,
         )
     )

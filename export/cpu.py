@@ -41,7 +41,7 @@ def quantize_for_cpu(
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[n.name for n in copied.graph.node if _quantized(n)],
-        nodes_to_exclude=[*float_layers, *_activations_before(copied, float_layers)],
+        nodes_to_exclude=[*float_layers, *_before(copied, float_layers)],
         op_types_to_quantize=list(QUANTIZED_OPS),
         extra_options={},
     )
@@ -57,11 +57,15 @@ def _quantized(node: onnx.NodeProto) -> bool:
     return node.op_type in QUANTIZED_OPS and inside and "/draw/" not in node.name
 
 
-def _activations_before(model: ModelProto, float_layers: Collection[str]) -> list[str]:
-    """What gives the float layers their input; onnxruntime would leave that to the rounding."""
+def _before(model: ModelProto, float_layers: Collection[str]) -> list[str]:
+    """What gives the float layers their input: activations, sums, and what only moves it."""
     read = {node.input[0] for node in model.graph.node if node.name in float_layers}
-    activations = (node for node in model.graph.node if node.op_type in {"Clip", "Relu"})
-    return [node.name for node in activations if node.output[0] in read]
+    before = []
+    for node in reversed(model.graph.node):
+        if node.output[0] in read and node.op_type in QUANTIZED_OPS and node.op_type != "Conv":
+            before.append(node.name)
+            read.update(node.input if node.op_type not in {"Clip", "Relu"} else ())
+    return before
 
 
 def _read_unrounded(model: ModelProto, float_layers: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from calibration.settings import CalibrationSettings
 from export.cache import CACHE_FILE, calibration_cache
 from export.float_onnx import float_onnx, part_of
 from export.golden import write_golden
-from export.judging import Judged, Source, judge, say_what_is_missing, source_of
+from export.judging import Judged, Promise, Source, judge, say_what_is_missing, source_of
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
@@ -49,8 +49,7 @@ class ExportSettings:
     int8: bool
     calibration: Path | None
     calibrate: CalibrationSettings
-    max_miss_rate: float
-    confidence: float
+    promise: Promise
     mm_per_pixel: float | None
 
 
@@ -67,7 +66,7 @@ def export(settings: ExportSettings) -> Manifest:
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or record.data).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
-    source = source_of(record, dataset, settings.max_miss_rate, settings.confidence)
+    source = source_of(record, dataset, settings.promise)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.out.parent, prefix=f".{settings.out.name}.") as beside:
         root, exact_root = Path(beside) / "bundle", Path(beside) / "float"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from calibration.threshold import promised_threshold, units_needed, worst_by_group
+from calibration.threshold import promised_threshold, review_limit, units_needed, worst_by_group
 from runtime.inspection import Inspector
 from runtime.manifest import Guarantee, Metrics
 from runtime.onnx_engine import OnnxEngine
@@ -24,10 +24,14 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Promise:
-    """What is to be promised: at most this share of misses, with this confidence."""
+    """What is to be promised: at most this share of misses, with this confidence.
+
+    And the share of good samples that a person may be asked to see.
+    """
 
     max_miss_rate: float
     confidence: float
+    max_review_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,12 @@ class Judged:
     metrics: Metrics
 
 
-def source_of(
-    record: ModelRecord, dataset: Dataset, max_miss_rate: float, confidence: float
-) -> Source:
+def source_of(record: ModelRecord, dataset: Dataset, promise: Promise) -> Source:
     """The halves of validation, both with defective and good samples if the dataset has those.
 
     Raises:
         DataError: a half lacks one.
     """
-    promise = Promise(max_miss_rate, confidence)
     source = Source(record, dataset, *divide_by_group(dataset.split("val")), promise)
     if any(not sample.defective for sample in dataset.samples):
         for part in (source.choosing, source.deciding):
@@ -103,6 +104,11 @@ def judge(rendering: Path, source: Source) -> Judged:
         promised = None
     if promised:
         limits = replace(limits, threshold=promised[0])
+    if promise.max_review_rate:
+        good = [sample for sample in source.deciding if not sample.defective]
+        good_scores = sample_scores(inspector, good, spec)
+        below = review_limit(good_scores, limits.threshold, promise.max_review_rate)
+        limits = replace(limits, review_below=below)
     inspector = inspector_of(rendering, source.record, limits)
     guarantee = promised[1] if promised else None
     return Judged(inspector, guarantee, measure(inspector, source.validation, spec))

@@ -4,7 +4,7 @@
 - Resize and Concat move bytes: what they read and write shares a scale, nothing is requantised.
 - A residual Add: the identity branch only; the other one is the convolution it is fused with.
 - Float stays: normalisation, pooling, the classifier's Gemm, sigmoids, score and mask; and the
-  convolutions that lost too much, with what feeds them alone. A skip is handed over in INT8 always.
+  convolutions that lost too much, with what feeds them alone.
 """
 
 from collections import defaultdict
@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
-
-from export.float_onnx import SKIPS
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -99,8 +97,6 @@ def _quantized_inputs(model: ModelProto, float_layers: Collection[str]) -> dict[
             read = [0] if node.name not in float_layers else []
         elif any(reader in inputs for reader in readers[node.output[0]]):
             read = _moved_inputs(node)
-        if not read and node.name.startswith("/decoder"):
-            read = [index for index, name in enumerate(node.input) if name in SKIPS]
         if read:
             inputs[node.name] = read
     return inputs | _identity_branches(model, readers, inputs)

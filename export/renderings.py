@@ -87,7 +87,8 @@ class Quantizer:
         root = self.source.dataset.root
         tiles = calibration_tiles(asked, root, self.exact.inspector, record.input)
         level = record.limits.mask_threshold
-        return harms(self.model, partial(self._quantized, kind), tiles, level)
+        quantize = partial(self._quantized, kind)
+        return harms(self.model, quantize, tiles, level, fused=kind.fused)
 
     def _quantized(self, kind: Kind, float_layers: Sequence[str]) -> ModelProto:
         return kind.quantize(self.model, self.calibration.scales.ranges, float_layers)

@@ -8,17 +8,21 @@ from onnx import ModelProto
 
 from export.float_onnx import SKIPS, part_of
 
+MASK = "/decoder"  # how the mask head's nodes begin
+
 
 def write_split(model: ModelProto, folder: Path, border: Callable[[str], str] = str) -> None:
     """Write `gate.onnx` (image -> score, skips) and `mask.onnx` (skips -> mask) into `folder`.
 
     `border` gives the tensor at which a skip is handed over: the skip itself, or its INT8 form,
-    where it has one.
+    where it has one and the mask head reads that.
     In both files it is called `skip_1` to `skip_5`.
     """
     folder.mkdir(parents=True)
     made = {name for node in model.graph.node for name in node.output}
-    names = {border(skip) if border(skip) in made else skip: skip for skip in SKIPS}
+    drawn_from = {n for node in model.graph.node if node.name.startswith(MASK) for n in node.input}
+    as_it_is = {skip for skip in SKIPS if border(skip) not in made or skip in drawn_from}
+    names = {skip if skip in as_it_is else border(skip): skip for skip in SKIPS}
     gate = part_of(model, ["image"], ["score", *names])
     mask = part_of(model, list(names), ["mask"])
     for part, name in ((gate, "gate.onnx"), (mask, "mask.onnx")):

@@ -17,7 +17,8 @@ def runtime(
         Path | None, typer.Option(help="JSON lines go here; by default to standard output.")
     ] = None,
     save_overlays: Annotated[
-        Path | None, typer.Option(help="Folder for a picture of every NG sample.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder for a picture of every NG or REVIEW sample.", metavar="DIR"),
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
 ) -> None:

@@ -51,6 +51,13 @@ def open_tiles(scores: Scores, threshold: float) -> list[int]:
     return [int(tile) for tile in np.flatnonzero(best >= threshold)]
 
 
+def answer_to(score: float, limits: Limits) -> Answer:
+    """What a sample with this score is."""
+    if score < limits.threshold:
+        return Answer.OK
+    return Answer.REVIEW if score < limits.review_below else Answer.NG
+
+
 @dataclass(frozen=True)
 class Inspection:
     """A verdict, and the mask that was drawn where the gate opened."""
@@ -86,13 +93,14 @@ class Inspector:
         if not np.isfinite(scored.scores).all():
             reason = "the score is not a number"
             return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), clock, reason))
-        if scored.score < self.limits.threshold:
+        if answer_to(scored.score, self.limits) is Answer.OK:
             return Inspection(_verdict(frame, Answer.OK, scored.score, (), clock))
         canvas = self.draw(scored, scored.opened(self.limits.threshold))
         clock.append(perf_counter_ns())
         found = self._defects(canvas)
         clock.append(perf_counter_ns())
-        return Inspection(_verdict(frame, Answer.NG, scored.score, found, clock), canvas)
+        answer = answer_to(scored.score, self.limits)
+        return Inspection(_verdict(frame, answer, scored.score, found, clock), canvas)
 
     def score(self, frame: Frame, clock: list[int] | None = None) -> Scored:
         """Run preprocessing and gate on a frame that has pixels; `clock` gets the time after each.

@@ -69,6 +69,7 @@ def header(bundle: Bundle, inspector: Inspector, uri: str) -> dict[str, object]:
         "engine": inspector.engine.name,
         "precision": bundle.manifest.precision,
         "threshold": bundle.manifest.limits.threshold,
+        "review_below": bundle.manifest.limits.review_below,
         "guarantee": bundle.manifest.guarantee,
         "source": uri,
     }
@@ -92,6 +93,6 @@ def _inspect_all(
         inspection = inspector.inspect(frame)
         counts.add(inspection.verdict)
         write_line(lines, inspection.verdict.record())
-        if overlays and inspection.verdict.verdict is Answer.NG:
+        if overlays and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
             picture = overlay(frame, inspection, inspector.limits)
             write_png(overlays / f"{frame.seq:06d}.png", picture)

@@ -25,8 +25,8 @@ class OnnxEngine:
     """
 
     def __init__(self, gate: Path, mask: Path, threads: int = 0, *, fused: bool = True) -> None:
-        self._gate = _session(gate, threads, fused=fused)
-        self._mask = _session(mask, threads, fused=fused)
+        self._gate = session_of(gate, threads, fused=fused)
+        self._mask = session_of(mask, threads, fused=fused)
         self._skips = [tensor.name for tensor in self._mask.get_inputs()]
 
     @property
@@ -55,7 +55,14 @@ class OnnxEngine:
         return results
 
 
-def _session(path: Path, threads: int, *, fused: bool) -> onnxruntime.InferenceSession:
+def session_of(
+    network: Path | bytes, threads: int = 0, *, fused: bool = True
+) -> onnxruntime.InferenceSession:
+    """An ONNX file, or its bytes, ready to run on the CPU; `threads` 0 is one for each core.
+
+    Raises:
+        EngineError: it is no network that onnxruntime can load.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -65,10 +72,11 @@ def _session(path: Path, threads: int, *, fused: bool) -> onnxruntime.InferenceS
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(
-            path, options, ["CPUExecutionProvider"], disabled_optimizers=UNFAITHFUL
+            network, options, ["CPUExecutionProvider"], disabled_optimizers=UNFAITHFUL
         )
     except Exception as error:  # onnxruntime's errors have no base class of their own
-        raise EngineError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+        name = network if isinstance(network, Path) else "a network"
+        raise EngineError(f"{name}: onnxruntime cannot load it ({_first_line(error)})") from error
 
 
 @cache

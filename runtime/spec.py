@@ -25,9 +25,11 @@ class InputSpec:
 class Limits:
     """The gate opens at `threshold`; a mask pixel is defective from `mask_threshold` on.
 
-    Components smaller than `min_area_px`, in pixels of the frame, are no defects.
+    Components smaller than `min_area_px`, in pixels of the frame, are no defects. An open sample
+    that scores below `review_below` is for a person to see; 0 where there is no such zone.
     """
 
     threshold: float = 0.5
     mask_threshold: float = 0.5
     min_area_px: float = 0.0
+    review_below: float = 0.0

@@ -9,10 +9,11 @@ from runtime.components import Defect
 
 
 class Answer(str, Enum):
-    """What a sample is: good, defective, or without a trustworthy answer."""
+    """What a sample is: good, defective, for a person to see, or without a trustworthy answer."""
 
     OK = "OK"
     NG = "NG"
+    REVIEW = "REVIEW"
     UNKNOWN = "UNKNOWN"
 
 

@@ -16,6 +16,7 @@ from scipy.stats import binom
 from calibration.settings import CalibrationSettings
 from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx
+from export.judging import Promise
 from export.qdq import convolutions
 from runtime.errors import CalibrationError, ManifestError, ModelError, QualityError
 from runtime.loop import run_source
@@ -65,8 +66,7 @@ def settings_of(run, out, **changes):
         int8=False,
         calibration=None,
         calibrate=CalibrationSettings(images=8),
-        max_miss_rate=0.01,
-        confidence=0.95,
+        promise=Promise(0.01, 0.95),
         mm_per_pixel=None,
     )
     return replace(wanted, **changes)
@@ -197,7 +197,7 @@ def test_golden_images_get_their_verdicts_again(request, tmp_path, name):
 
 
 def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visible_set, tmp_path):
-    wanted = settings_of(trained_run, tmp_path / "bundle", max_miss_rate=0.5, confidence=0.8)
+    wanted = settings_of(trained_run, tmp_path / "bundle", promise=Promise(0.5, 0.8, 0.3))
     manifest = export(wanted)
     promise, threshold = manifest.guarantee, manifest.limits.threshold
     found = verdicts_of(wanted.out, visible_set / "images" / "val", tmp_path / "lines")
@@ -207,6 +207,9 @@ def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visibl
         if sample.defective:
             score = found[sample.image.name]["score"]
             worst[sample.group] = min(score, worst.get(sample.group, 1.0))
+    good = [found[s.image.name]["verdict"] for s in deciding if not s.defective]
+    assert good.count("REVIEW") <= 0.3 * len(good)
+    assert "NG" not in good or manifest.limits.review_below > threshold
     scores = np.array(sorted(worst.values()))
     assert (promise.max_miss_rate, promise.confidence) == (0.5, 0.8)
     assert promise.n_objects == len(scores)

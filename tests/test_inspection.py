@@ -67,6 +67,18 @@ def test_a_shut_gate_draws_nothing():
     assert engine.drawn == []
 
 
+@pytest.mark.parametrize(
+    ("score", "answer"),
+    [(0.49, Answer.OK), (0.5, Answer.REVIEW), (0.74, Answer.REVIEW), (0.75, Answer.NG)],
+)
+def test_between_two_thresholds_a_person_decides_and_sees_the_mask(score, answer):
+    limits = Limits(0.5, review_below=0.75)
+    inspection = Inspector(Scripted([score]), TILED, limits, ["defect"]).inspect(frame_of(64, 64))
+    assert inspection.verdict.verdict is answer
+    assert (inspection.canvas is None) == (answer is Answer.OK)
+    assert bool(inspection.verdict.defects) == (answer is not Answer.OK)
+
+
 def test_an_empty_mask_under_an_open_gate_is_still_ng():
     engine = Scripted([0.9])
     engine.mask = lambda _skips, _tile: np.zeros((1, 32, 32), np.uint8)

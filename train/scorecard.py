@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.errors import DataError, ModelError, QualityError
+from runtime.inspection import answer_to
 from runtime.manifest import Metrics
 from runtime.record import write_atomically
 from runtime.spec import Limits
@@ -18,7 +19,6 @@ from train.dataset import ALL, Dataset, read_dataset
 from train.evaluation import Prediction, outcome, predictions
 from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
-from train.metrics import Outcome
 from train.progress import progress
 from train.report.gallery import Gallery, Seen
 
@@ -62,7 +62,7 @@ def evaluate(
 
         console.print(f"report: {write_report(report, dataset, split, measured, gallery)}")
     if verdicts:
-        _require_same(measured[0].outcomes, lines, verdicts)
+        _require_same(measured[0], lines, verdicts)
     return measured[0].metrics
 
 
@@ -131,9 +131,10 @@ def _read_verdicts(path: Path) -> list[dict[str, Any]]:
     return verdicts
 
 
-def _require_same(outcomes: Sequence[Outcome], lines: Sequence[dict[str, Any]], path: Path) -> None:
+def _require_same(measured: Measured, lines: Sequence[dict[str, Any]], path: Path) -> None:
     """Samples are matched by file name, answers and scores compared bit by bit."""
-    ours = {Path(o.name).name: ("NG" if o.opened else "OK", o.score) for o in outcomes}
+    outcomes, limits = measured.outcomes, measured.judge.inspector.limits
+    ours = {Path(o.name).name: (answer_to(o.score, limits).value, o.score) for o in outcomes}
     theirs = {line["source"]: (line["verdict"], line["score"]) for line in lines}
     if len(ours) < len(outcomes) or len(theirs) < len(lines):
         raise DataError(f"--verdicts {path}: two samples share a file name; give each its own")

@@ -26,7 +26,7 @@ from calibration.ranges import activation_ranges
 from calibration.selection import choose, record_of
 from calibration.settings import RangeMethod
 from export.float_onnx import float_onnx, part_of
-from export.judging import Source, inspector_of, source_of
+from export.judging import Promise, Source, inspector_of, source_of
 from export.renderings import CPU, TENSORRT, Kind
 from export.split import write_split
 from runtime.inspection import Inspector
@@ -80,7 +80,7 @@ class Network:
     def __init__(self, run: Path, data: Path, folder: Path, seed: int) -> None:
         network, self.record = load_model(run)
         dataset = read_dataset(data).taught(self.record.class_names)
-        self.source: Source = source_of(self.record, dataset, 0.01, 0.95)
+        self.source: Source = source_of(self.record, dataset, Promise(0.01, 0.95))
         self.folder, self.seed = folder, seed
         model = float_onnx(network, self.record.input)
         write_split(model, folder / "float")
