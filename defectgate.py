@@ -25,6 +25,8 @@ for verb in (
     export.cli.export,
     export.cli.lint_onnx,
     runtime.cli.runtime,
+    runtime.cli.inspect,
+    runtime.cli.verify,
 ):
     app.command()(verb)
 

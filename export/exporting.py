@@ -27,9 +27,10 @@ from export.parity import SCHEMA as PARITY_SCHEMA
 from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held
 from export.split import write_split
 from export.validation import write_validation_report
+from export.work import work_of
 from runtime.errors import ManifestError
 from runtime.inspection import Inspector
-from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, seal_bundle
+from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
 from train.checkpoint import load_model
@@ -74,6 +75,8 @@ def export(settings: ExportSettings) -> Manifest:
         model = float_onnx(network, record.input)
         onnx.save(part_of(model, ["image"], ["score", "mask"]), root / "model.onnx")
         write_split(model, exact_root)
+        parts = {name: onnx.load(exact_root / f"{name}.onnx") for name in ("gate", "mask")}
+        work = {name: work_of(part, 1 if settings.int8 else 4) for name, part in parts.items()}
         exact = judge(exact_root, source)
         parity = None
         if settings.int8:
@@ -86,7 +89,7 @@ def export(settings: ExportSettings) -> Manifest:
         if not judged.guarantee:
             say_what_is_missing(source)
         write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
-        manifest = _manifest(settings, source, judged, calibration, metrics)
+        manifest = _manifest(settings, source, judged, calibration, metrics, work)
         seal_bundle(root, manifest)
         if parity:
             write_validation_report(root, source, parity, settings.out.name)
@@ -165,6 +168,7 @@ def _manifest(
     judged: Judged,
     calibration: Calibration | None,
     metrics: dict[str, Metrics],
+    work: dict[str, Work],
 ) -> Manifest:
     record = source.record
     return Manifest(
@@ -187,4 +191,5 @@ def _manifest(
             },
         ),
         files={},
+        work=work,
     )

@@ -1,35 +1,15 @@
-"""Golden images: a few validation samples and the verdicts that every engine must give them."""
+"""Chooses the golden images of a bundle (`runtime.golden`) from validation."""
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.golden import SCHEMA, VERDICTS, Golden, GoldenVerdict
 from runtime.inspection import Inspector
 from runtime.record import write_record
 from runtime.sources import frame_of_image
 from runtime.verdict import Answer
 from train.sample import Sample
-
-SCHEMA = 1
-VERDICTS = "verdicts.json"
-
-
-@dataclass(frozen=True)
-class GoldenVerdict:
-    """What one golden image must get."""
-
-    file: str
-    verdict: Answer
-    score: float
-
-
-@dataclass(frozen=True)
-class Golden:
-    """The content of `golden/verdicts.json`."""
-
-    schema: int
-    images: tuple[GoldenVerdict, ...]
 
 
 def write_golden(

@@ -32,3 +32,32 @@ def runtime(
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
         typer.echo(f"{shown}; verdicts in {out}", err=True)
+
+
+BundleFolder = Annotated[Path, typer.Argument(help="What export wrote.")]
+
+
+def inspect(bundle: BundleFolder) -> None:
+    """Say what a bundle is, what it promises, and what to expect of it."""
+    from rich.console import Console
+
+    from runtime.manifest import open_bundle
+    from runtime.summary import summary_of
+
+    Console().print(summary_of(open_bundle(bundle)))
+
+
+def verify(bundle: BundleFolder) -> None:
+    """Check every file of a bundle, and that its golden images get their verdicts here."""
+    from runtime.golden import check_golden
+    from runtime.loop import inspector_of_bundle
+    from runtime.manifest import open_bundle
+
+    opened = open_bundle(bundle)
+    inspector = inspector_of_bundle(opened)
+    check = check_golden(opened, inspector)
+    typer.echo(
+        f"{bundle}: {len(opened.manifest.files)} files as they were sealed; {check.n_images} "
+        f"golden images got their verdicts by {inspector.engine.name}, scores off by "
+        f"{check.largest_difference:.4f} at most"
+    )

@@ -4,8 +4,10 @@ Unknown fields are passed over, so a newer export of the same schema can be read
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
 
 from runtime.errors import ManifestError
 from runtime.preprocess import preprocess_digest
@@ -34,6 +36,14 @@ class Guarantee:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one tile costs a network: multiply-adds, and bytes that pass through memory."""
+
+    multiply_adds: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a bundle comes from."""
 
@@ -46,7 +56,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `manifest.json`; `files` maps every other file of the bundle to its sha256."""
+    """The content of `manifest.json`; `files` maps every other file of the bundle to its sha256.
+
+    `work` is that of the `gate` and of the `mask` head; older bundles do not say it. The fields are
+    in `manifest.schema.json` too, as JSON Schema.
+    """
 
     schema: int
     precision: str
@@ -59,6 +73,7 @@ class Manifest:
     metrics: dict[str, Metrics]
     provenance: Provenance
     files: dict[str, str]
+    work: dict[str, Work] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,12 @@ def open_bundle(root: Path) -> Bundle:
                 f"the file was changed: {MEND}"
             )
     return Bundle(root, manifest, _sha256(path))
+
+
+def json_schema() -> bytes:
+    """The content of `manifest.schema.json`."""
+    schema = msgspec.json.encode(msgspec.json.schema(Manifest))
+    return msgspec.json.format(schema, indent=2) + b"\n"
 
 
 def seal_bundle(root: Path, manifest: Manifest) -> None:

@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from runtime.errors import ManifestError
-from runtime.manifest import Guarantee, open_bundle, seal_bundle
+from runtime.manifest import Guarantee, json_schema, open_bundle, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
 
@@ -244,3 +245,11 @@ def test_a_sealed_manifest_is_read_back_as_it_was(int8_bundle, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("cpu", "golden", "manifest.json", "scales.json")
     ]
+
+
+def test_the_json_schema_is_that_of_the_manifest():
+    path = Path(__file__).parents[1] / "runtime" / "manifest.schema.json"
+    assert path.read_bytes() == json_schema(), (
+        'write it anew: python -c "from runtime.manifest import json_schema; '
+        "print(json_schema().decode(), end='')\" > runtime/manifest.schema.json"
+    )

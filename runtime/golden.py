@@ -1,0 +1,61 @@
+"""Golden images: a few samples in a bundle, and the verdicts that every engine must give them."""
+
+from dataclasses import dataclass
+
+from runtime.errors import ManifestError, QualityError
+from runtime.inspection import Inspector
+from runtime.manifest import MEND, Bundle
+from runtime.record import read_record
+from runtime.sources import frame_of_image
+from runtime.verdict import Answer
+
+SCHEMA = 1
+FOLDER, VERDICTS = "golden", "verdicts.json"
+
+
+@dataclass(frozen=True)
+class GoldenVerdict:
+    """What one golden image must get."""
+
+    file: str
+    verdict: Answer
+    score: float
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The content of `golden/verdicts.json`."""
+
+    schema: int
+    images: tuple[GoldenVerdict, ...]
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """How many golden images got their verdict, and how far a score lay off at most."""
+
+    n_images: int
+    largest_difference: float
+
+
+def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
+    """Judge the golden images of `bundle` again.
+
+    Raises:
+        ManifestError: the bundle has none, or one cannot be read.
+        QualityError: one gets another verdict.
+    """
+    folder = bundle.root / FOLDER
+    golden = read_record(folder / VERDICTS, Golden, SCHEMA, ManifestError, MEND)
+    differences = [0.0]
+    for seq, image in enumerate(golden.images):
+        frame = frame_of_image(folder / image.file, bundle.manifest.input.channels, seq, image.file)
+        found = inspector.inspect(frame).verdict
+        if found.verdict is not image.verdict:
+            raise QualityError(
+                f"{folder / image.file}: got {found.verdict.value}, score {found.score}, expected "
+                f"{image.verdict.value}, score {image.score:.4f}: {inspector.engine.name} does not "
+                f"compute what the bundle was proven with; {MEND}"
+            )
+        differences.append(abs((found.score or 0.0) - image.score))
+    return GoldenCheck(len(golden.images), max(differences))

@@ -1,0 +1,84 @@
+"""`verify`: the files of a bundle and its golden verdicts; `inspect`: what it says of itself."""
+
+import json
+import shutil
+
+import msgspec
+import pytest
+
+from runtime.manifest import MANIFEST, Manifest, open_bundle, seal_bundle
+from runtime.record import write_record
+
+
+@pytest.fixture
+def bundle(int8_bundle, tmp_path):
+    """A copy of the INT8 bundle, to be spoiled."""
+    return shutil.copytree(int8_bundle, tmp_path / "bundle")
+
+
+def change_verdicts(bundle, change):
+    """Rewrite the golden verdicts, and seal the bundle again."""
+    path = bundle / "golden" / "verdicts.json"
+    content = json.loads(path.read_bytes())
+    del content["sha256"]
+    change(content["images"])
+    write_record(path, content)
+    seal_bundle(bundle, open_manifest(bundle))
+
+
+def open_manifest(bundle):
+    """The manifest, whatever became of the files."""
+    content = json.loads((bundle / MANIFEST).read_bytes())
+    del content["sha256"]
+    return msgspec.convert(content, Manifest)
+
+
+def test_a_bundle_as_it_was_made_is_verified(defectgate, int8_bundle):
+    done = defectgate("verify", int8_bundle)
+    assert done.returncode == 0, done.stderr
+    n_files = len(open_bundle(int8_bundle).manifest.files)
+    n_golden = len(json.loads((int8_bundle / "golden/verdicts.json").read_bytes())["images"])
+    assert f"{n_files} files as they were sealed; {n_golden} golden images got" in done.stdout
+    assert "scores off by 0.0000 at most" in done.stdout
+
+
+def test_another_verdict_is_refused_with_status_3(defectgate, bundle):
+    def turn(images):
+        images[0]["verdict"] = "OK" if images[0]["verdict"] == "NG" else "NG"
+
+    change_verdicts(bundle, turn)
+    done = defectgate("verify", bundle)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert f"QualityError: {bundle}/golden/00.png: got NG, score " in line
+    assert "expected OK, score " in line
+
+
+def test_scores_that_moved_are_told(defectgate, bundle):
+    change_verdicts(bundle, lambda images: images[0].update(score=images[0]["score"] - 0.25))
+    done = defectgate("verify", bundle)
+    assert done.returncode == 0, done.stderr
+    assert "scores off by 0.2500 at most" in done.stdout
+
+
+def test_a_changed_file_is_named(defectgate, bundle):
+    path = bundle / "tensorrt" / "typed" / "gate.onnx"
+    path.write_bytes(path.read_bytes() + b" ")
+    done = defectgate("verify", bundle)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ManifestError: {path}: sha256 is ")
+
+
+def test_inspect_says_what_the_bundle_is(defectgate, int8_bundle):
+    done = defectgate("inspect", int8_bundle, env={"COLUMNS": "200", "PATH": "/usr/bin"})
+    assert done.returncode == 0, done.stderr
+    lines = {line[:24].strip(): line[24:].strip() for line in done.stdout.splitlines()}
+    manifest = open_bundle(int8_bundle).manifest
+    assert lines["precision"] == "int8"
+    assert lines["input"] == "64x64, grey, stretch"
+    assert lines["promise"] == "none: too few defective objects to prove one"
+    assert lines["gate"] == f"opens at {manifest.limits.threshold:.4f}"
+    millions = manifest.work["gate"].multiply_adds / 1e6
+    assert lines["work of the gate"].startswith(f"{millions:.0f} M multiply-adds, ")
+    assert "with 5% of frames open" in lines["share of the mask"]
+    assert float(lines["size of all"].split()[0]) > float(lines["size of cpu"].split()[0]) > 1
