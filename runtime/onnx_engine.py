@@ -32,7 +32,7 @@ class OnnxEngine:
     @property
     def name(self) -> str:
         """Library, version and device."""
-        return f"onnxruntime {onnxruntime.__version__} cpu"
+        return engine_name()
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
         """Scores (N, K) and the skips, by name."""
@@ -53,6 +53,11 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime's errors have no base class of their own
             raise EngineError(f"onnxruntime: {_first_line(error)}") from error
         return results
+
+
+def engine_name() -> str:
+    """Library, version and device."""
+    return f"onnxruntime {onnxruntime.__version__} cpu"
 
 
 def session_of(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import EngineError, ModelError
+from runtime.errors import ModelError
 from runtime.inspection import Inspector
-from runtime.manifest import MANIFEST, Bundle, Guarantee, open_bundle
+from runtime.manifest import MANIFEST, Guarantee, open_bundle
+from runtime.onnx_engine import engine_name, session_of
 from runtime.spec import InputSpec
 
 WHOLE = "model.onnx"
@@ -87,7 +88,9 @@ def float_judge_of(model: Path) -> Judge | None:
     if manifest.precision == "float" or WHOLE not in manifest.files or threshold is None:
         return None
     limits = replace(manifest.limits, threshold=float(threshold))
-    inspector = Inspector(WholeOnnxEngine(bundle), manifest.input, limits, manifest.class_names)
+    inspector = Inspector(
+        WholeOnnxEngine(bundle.root / WHOLE), manifest.input, limits, manifest.class_names
+    )
     return Judge(
         inspector,
         manifest.input,
@@ -100,22 +103,15 @@ def float_judge_of(model: Path) -> Judge | None:
 
 
 class WholeOnnxEngine:
-    """The engine contract (`runtime.engine.Engine`) over a bundle's network in one piece.
+    """The engine contract (`runtime.engine.Engine`) over a network in one piece.
 
     Raises:
         EngineError: onnxruntime cannot load it.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        import onnxruntime
-
-        path = bundle.root / WHOLE
-        try:
-            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no base class of their own
-            reason = str(error).partition("\n")[0]
-            raise EngineError(f"{path}: onnxruntime cannot load it ({reason})") from error
-        self.name = f"onnxruntime {onnxruntime.__version__} cpu"
+    def __init__(self, network: Path) -> None:
+        self._session = session_of(network)
+        self.name = engine_name()
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
         """Scores (N, K), and the masks, which are computed with them."""

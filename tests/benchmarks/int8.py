@@ -5,6 +5,12 @@
 FOLDER holds the datasets, --runs what `ablation.py` trained. Each model is quantised as a whole, no
 layer goes back to float; the threshold is chosen anew on validation, as `export` does, and the test
 split is measured. --curve goes through the number of images and their defective share instead.
+
+NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
+names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
+onnx-graphsurgeon==0.6.1 nvidia-ml-py omegaconf antlr4-python3-runtime==4.9.3 onnxconverter-common
+pulp onnxscript onnx-ir onnxslim polygraphy pydantic pydantic-core annotated-types
+typing-inspection torchprofile lief cppimport` makes.
 """
 
 import argparse
@@ -18,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from rich.console import Console
 
@@ -27,13 +34,14 @@ from calibration.selection import choose, record_of
 from calibration.settings import RangeMethod
 from export.float_onnx import float_onnx, part_of
 from export.judging import Promise, Source, inspector_of, source_of
-from export.renderings import CPU, TENSORRT, Kind
+from export.renderings import CPU, TENSORRT
 from export.split import write_split
 from runtime.inspection import Inspector
 from runtime.spec import Limits
 from train.checkpoint import load_model
 from train.dataset import read_dataset
 from train.evaluation import choose_threshold, outcome, predictions
+from train.judge import WholeOnnxEngine
 from train.metrics import Outcome, summary
 from train.sample import Sample
 
@@ -58,6 +66,7 @@ class Choice:
     share: float | None = DEFECT_RICH
     at_random: bool = False
     method: RangeMethod = RangeMethod.MINMAX
+    model_optimizer: bool = False
 
 
 ROWS = (
@@ -67,6 +76,7 @@ ROWS = (
     Choice("32 defect-rich, percentile", method=RangeMethod.PERCENTILE),
     Choice("32 defect-rich, entropy", method=RangeMethod.ENTROPY),
 )
+OPTIMIZED = Choice("32 defect-rich, Model-Optimizer", model_optimizer=True)
 CURVE = (
     *(Choice(f"32, {share:.0%} defective", share=share) for share in SHARES),
     *(Choice(f"{images}, 70 % defective", images) for images in NUMBERS),
@@ -118,21 +128,41 @@ class Network:
             return random.Random(self.seed).sample(pool, min(choice.images, len(pool)))  # noqa: S311
         return [s for s, _, _ in choose(self.training, self.embeddings, choice.images, share or 0)]
 
-    def quantized(self, choice: Choice) -> Iterator[tuple[Kind, dict[str, Any]]]:
-        """The metrics of both renderings over the images of `choice`."""
+    def quantized(self, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The metrics of each rendering, by its name, over the images of `choice`."""
         samples = self.chosen(choice)
         if samples is None:
             return
         images = [record_of(s.image, s.name, "", "") for s in samples]
         root = self.source.dataset.root
         tiles = calibration_tiles(images, root, self.float, self.record.input)
+        if choice.model_optimizer:
+            yield TENSORRT.name, self.metrics(self.outcomes(self.model_optimized(tiles)))
+            return
         ranges = activation_ranges(self.folder / "model.onnx", tiles, choice.method)
         for kind in (CPU, TENSORRT):
             with tempfile.TemporaryDirectory() as beside:
                 folder = Path(beside) / kind.name
                 write_split(kind.quantize(self.model, ranges, ()), folder, kind.border.format)
                 inspector = inspector_of(folder, self.record, Limits())
-                yield kind, self.metrics(self.outcomes(inspector))
+                yield kind.name, self.metrics(self.outcomes(inspector))
+
+    def model_optimized(self, tiles: list[Any]) -> Inspector:
+        """The network as NVIDIA's Model-Optimizer quantises it with its largest magnitudes."""
+        from modelopt.onnx.quantization import quantize
+
+        path = self.folder / "optimized.onnx"
+        quantize(
+            str(self.folder / "model.onnx"),
+            calibration_data={"image": np.concatenate(tiles)},
+            calibration_method="max",
+            calibration_eps=["cpu"],
+            high_precision_dtype="fp32",
+            output_path=str(path),
+            log_level="ERROR",
+        )
+        record = self.record
+        return Inspector(WholeOnnxEngine(path), record.input, Limits(), record.class_names)
 
 
 def main() -> None:
@@ -143,8 +173,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--curve", action="store_true", help="number and share instead")
+    parser.add_argument("--model-optimizer", type=Path, help="folder with NVIDIA's Model-Optimizer")
     asked = parser.parse_args()
     choices = CURVE if asked.curve else ROWS
+    if asked.model_optimizer:
+        sys.path.append(str(asked.model_optimizer))
+        choices += (OPTIMIZED,)
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in SETS:
         results = [
@@ -166,7 +200,7 @@ def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> d
         results["float"] = {"": network.metrics(network.exact)}
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
-            results[choice.title] = {kind.name: m for kind, m in network.quantized(choice)}
+            results[choice.title] = dict(network.quantized(choice))
             kept.write_text(json.dumps(results), encoding="utf-8")
     return results
 
