@@ -1,7 +1,7 @@
 """Calibration, from a dataset and a float network to a defect-rich set and activation ranges."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from calibration.selection import (
     choose,
     record_of,
 )
-from calibration.settings import CalibrationSettings
+from calibration.settings import CalibrationSettings, RangeMethod
 from runtime.errors import CalibrationError
 from runtime.images import read_image, write_png
 from runtime.inspection import Inspector, Scored
@@ -68,13 +68,22 @@ def calibrate(
     chosen = choose(samples, embeddings, settings.images, share)
     records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
     images = CalibrationSet(SCHEMA, dataset.digest, preprocess_digest(), share, records)
-    ranges = activation_ranges(
-        model, _batches(inspector, spec, [sample for sample, _, _ in chosen]), settings.method
-    )
+    return with_ranges(images, dataset.root, model, inspector, spec, settings.method)
+
+
+def with_ranges(
+    images: CalibrationSet,
+    root: Path,
+    model: Path,
+    inspector: Inspector,
+    spec: InputSpec,
+    method: RangeMethod,
+) -> Calibration:
+    """The `images` below `root` with the ranges of the float ONNX `model` over them."""
+    tiles = calibration_tiles(progress(images.images, "taking ranges"), root, inspector, spec)
+    ranges = activation_ranges(model, tiles, method)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    return Calibration(
-        images, Scales(SCALES_SCHEMA, settings.method, digest, images.digest, ranges)
-    )
+    return Calibration(images, Scales(SCALES_SCHEMA, method, digest, images.digest, ranges))
 
 
 def calibrate_bundle(
@@ -88,6 +97,11 @@ def calibrate_bundle(
     """
     if out.exists():
         raise CalibrationError(f"--out {out}: exists; choose another, or remove it")
+    if settings.method is RangeMethod.AUTO:
+        raise CalibrationError(
+            "--ranges auto: is chosen by what INT8 then loses, which export measures; name one of "
+            "minmax, percentile and entropy here"
+        )
     opened = open_bundle(bundle)
     if opened.manifest.precision != "float":
         raise CalibrationError(
@@ -136,11 +150,12 @@ def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration
 
 
 def calibration_tiles(
-    images: Sequence[CalibrationImage], root: Path, inspector: Inspector, spec: InputSpec
-) -> list[npt.NDArray[np.uint8]]:
+    images: Iterable[CalibrationImage], root: Path, inspector: Inspector, spec: InputSpec
+) -> Iterator[npt.NDArray[np.uint8]]:
     """The tiles of each of the `images` below `root`, (N, H, W, C), as the network sees them."""
-    frames = (frame_of_image(root / i.file, spec.channels, 0, i.file) for i in images)
-    return [inspector.preprocess(frame)[1].copy() for frame in frames]
+    for image in images:
+        frame = frame_of_image(root / image.file, spec.channels, 0, image.file)
+        yield inspector.preprocess(frame)[1].copy()
 
 
 def embeddings_of(
@@ -158,14 +173,6 @@ def _embedding(scored: Scored) -> npt.NDArray[np.float64]:
     """Each skip's mean over tiles and pixels, every level scaled to length 1, (D,)."""
     means = [np.asarray(skip, np.float64).mean(axis=(0, 2, 3)) for skip in scored.skips.values()]
     return np.concatenate([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
-
-
-def _batches(
-    inspector: Inspector, spec: InputSpec, samples: Sequence[Sample]
-) -> Iterator[npt.NDArray[np.uint8]]:
-    for sample in progress(samples, "taking ranges"):
-        frame = frame_of_image(sample.image, spec.channels, 0, sample.name)
-        yield inspector.preprocess(frame)[1]
 
 
 def _contact_sheet(

@@ -10,6 +10,10 @@ class RangeMethod(str, Enum):
     MINMAX = "minmax"
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
+    AUTO = "auto"
+
+
+METHODS = (RangeMethod.MINMAX, RangeMethod.PERCENTILE, RangeMethod.ENTROPY)
 
 
 @dataclass(frozen=True)

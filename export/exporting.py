@@ -1,7 +1,7 @@
 """An export, from a trained model to a bundle: written beside, then renamed."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +14,10 @@ from calibration.calibrating import (
     Calibration,
     calibrate,
     read_calibration,
+    with_ranges,
     write_calibration,
 )
-from calibration.settings import CalibrationSettings
+from calibration.settings import METHODS, CalibrationSettings, RangeMethod
 from export.cache import CACHE_FILE, calibration_cache
 from export.float_onnx import float_onnx, part_of
 from export.golden import write_golden
@@ -24,12 +25,11 @@ from export.judging import Judged, Promise, Source, judge, say_what_is_missing, 
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
-from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held
+from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held, least_loss
 from export.split import write_split
 from export.validation import write_validation_report
 from export.work import work_of
 from runtime.errors import ManifestError
-from runtime.inspection import Inspector
 from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
@@ -80,7 +80,7 @@ def export(settings: ExportSettings) -> Manifest:
         exact = judge(exact_root, source)
         parity = None
         if settings.int8:
-            calibration = _calibration(settings, source, root, exact.inspector)
+            calibration = _calibration(settings, source, root, exact)
             judged, parity = _write_int8(root, calibration, source, exact)
             metrics = {"float": exact.metrics, "int8": judged.metrics}
         else:
@@ -110,17 +110,37 @@ def _show(manifest: Manifest, out: Path) -> None:
 
 
 def _calibration(
-    settings: ExportSettings, source: Source, root: Path, inspector: Inspector
+    settings: ExportSettings, source: Source, root: Path, exact: Judged
 ) -> Calibration:
-    model = root / "model.onnx"
+    model, asked = root / "model.onnx", settings.calibrate
     if settings.calibration:
         calibration = read_calibration(settings.calibration, source.dataset, model)
     else:
-        calibration = calibrate(
-            source.dataset, model, inspector, source.record.input, settings.calibrate
-        )
+        auto = asked.method is RangeMethod.AUTO
+        first = replace(asked, method=METHODS[0]) if auto else asked
+        inspector, spec = exact.inspector, source.record.input
+        calibration = calibrate(source.dataset, model, inspector, spec, first)
+        if auto:
+            calibration = _best_ranges(calibration, source, model, exact)
     write_calibration(root, calibration, source.dataset)
     return calibration
+
+
+def _best_ranges(first: Calibration, source: Source, model: Path, exact: Judged) -> Calibration:
+    """The same images by the method whose INT8 loses least on what may choose."""
+    spec, root = source.record.input, source.dataset.root
+    candidates = [first] + [
+        with_ranges(first.images, root, model, exact.inspector, spec, method)
+        for method in METHODS[1:]
+    ]
+    renderings = []
+    for candidate in candidates:
+        with TemporaryDirectory(dir=model.parent.parent) as beside:
+            quantizer = Quantizer(onnx.load(model), candidate, source, exact, Path(beside))
+            renderings.append(quantizer.render(CPU, (), exact.inspector.limits))
+    best = candidates[least_loss(renderings)]
+    console.print(f"ranges: {best.scales.method.value} loses least")
+    return best
 
 
 def _write_int8(

@@ -85,7 +85,7 @@ class Quantizer:
         record, images = self.source.record, self.calibration.images.images
         asked = images[:: -(-len(images) // ASKED)]
         root = self.source.dataset.root
-        tiles = calibration_tiles(asked, root, self.exact.inspector, record.input)
+        tiles = list(calibration_tiles(asked, root, self.exact.inspector, record.input))
         level = record.limits.mask_threshold
         quantize = partial(self._quantized, kind)
         return harms(self.model, quantize, tiles, level, fused=kind.fused)
@@ -121,3 +121,9 @@ def held(quantizer: Quantizer, kind: Kind, limits: Limits | None) -> tuple[Rende
     found = fewest_float_layers(attempt, by_harm)
     cost = Cost(tuple(found.float_layers), found.losses, tuple(found.broken), harm)
     return found, cost
+
+
+def least_loss(renderings: Sequence[Rendering]) -> int:
+    """Which of the renderings lost least: of Seg_Recall, then of AP; the first of equals."""
+    lost = [(r.losses["seg_recall"], r.losses["image_ap"]) for r in renderings]
+    return lost.index(min(lost))

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto
 from scipy.stats import binom
 
-from calibration.settings import CalibrationSettings
+from calibration.settings import CalibrationSettings, RangeMethod
 from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx
 from export.judging import Promise
@@ -235,6 +235,23 @@ def test_calibrating_apart_gives_the_same_bundle(
     assert found == expected
     for name in ("scales.json", "calibration.json", "calibration.png"):
         assert (calibrated / name).read_bytes() == expected[name]
+
+
+def test_the_ranges_that_lose_least_are_taken(trained_run, tmp_path, monkeypatch):
+    class TakenError(Exception):
+        """Where the export ends here."""
+
+    def take(_root, calibration, *_):
+        raise TakenError(calibration.scales.method.value)
+
+    losses = []
+    monkeypatch.setattr("export.exporting._write_int8", take)
+    monkeypatch.setattr("export.exporting.least_loss", lambda r: losses.extend(r) or 2)
+    auto = CalibrationSettings(images=8, method=RangeMethod.AUTO)
+    with pytest.raises(TakenError, match="entropy"):
+        export(settings_of(trained_run, tmp_path / "bundle", int8=True, calibrate=auto))
+    assert len({tuple(rendering.losses.values()) for rendering in losses}) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def spoiled(calibrated, folder, name, change):

@@ -135,7 +135,7 @@ class Network:
             return
         images = [record_of(s.image, s.name, "", "") for s in samples]
         root = self.source.dataset.root
-        tiles = calibration_tiles(images, root, self.float, self.record.input)
+        tiles = list(calibration_tiles(images, root, self.float, self.record.input))
         if choice.model_optimizer:
             yield TENSORRT.name, self.metrics(self.outcomes(self.model_optimized(tiles)))
             return
