@@ -165,9 +165,11 @@ def foreground(
 
 def _vanished(kept: Mask, smooth: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The blobs of `kept` of which `smooth`, in the frame's size, holds nothing."""
-    _, blobs = cv2.connectedComponents(kept)
+    count, blobs = cv2.connectedComponents(kept)
     nearest = cv2.resize(blobs, smooth.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.isin(nearest, np.setdiff1d(blobs[kept > 0], nearest[smooth]))
+    vanished: npt.NDArray[np.bool_] = np.bincount(nearest[smooth], minlength=count) == 0
+    vanished[0] = False  # the background
+    return np.asarray(vanished[nearest])
 
 
 @cache

@@ -1,7 +1,10 @@
 """From a frame to its verdict: the gate decides, and the mask is drawn where it opened."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from runtime.frame import Frame
 from runtime.inspection import Inspector, foreground
@@ -104,3 +107,31 @@ def test_a_threshold_between_two_floats_opens_all_gates_alike(side, visible_set)
     assert (verdict.verdict is Answer.NG) == reached
     assert outcome(prediction, limits).opened == reached
     assert reached == (side >= 0)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_a_blob_that_interpolation_would_swallow_is_drawn_whole(threshold):
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 4, 4] = math.ceil(255 * threshold)  # of one pixel, just strong enough
+    mask[0, 10:20, 10:20] = 255
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: mask
+    limits = Limits(0.5, threshold)
+    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(64, 64))
+    found = foreground(inspection.canvas, (64, 64), limits)[0]
+    assert len(inspection.verdict.defects) == 2
+    assert found[8:10, 8:10].all()
+    assert found[20:40, 20:40].sum() > 380
+    assert ndimage.label(found)[1] == 2
+
+
+def test_borders_lie_between_the_pixels_of_the_mask():
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 8:24, 8:24] = 255
+    mask[0, 8:24, 24] = 127  # half covered
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: mask
+    limits = Limits(0.5)
+    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(64, 64))
+    found = foreground(inspection.canvas, (64, 64), limits)[0]
+    assert found[32].nonzero()[0].tolist() == list(range(16, 49))
