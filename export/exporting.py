@@ -104,7 +104,8 @@ def export(settings: ExportSettings) -> Manifest:
 def _show(manifest: Manifest, out: Path) -> None:
     table = Table("validation", *manifest.metrics)
     for name in ("recall", "false_reject_rate", "image_ap", "gated_seg_miou", "gated_seg_recall"):
-        table.add_row(name, *(f"{m[name] or 0:.3f}" for m in manifest.metrics.values()))
+        values = [metrics[name] for metrics in manifest.metrics.values()]
+        table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in values))
     console.print(table)
     console.print(f"{out}: {manifest.precision}, threshold {manifest.limits.threshold:.3f}")
 

@@ -7,7 +7,7 @@ from runtime.errors import QualityError
 
 PERFECT = {
     "n_defective": 3,
-    "recall": 1.0,
+    "recall_at_5": 1.0,
     "seg_recall": 1.0,
     "seg_miou": 0.8,
     "image_ap": 1.0,
@@ -17,9 +17,9 @@ PERFECT = {
 @pytest.mark.parametrize("n", range(1, 120))
 def test_a_recall_may_fall_by_a_single_sample(n):
     exact = {**PERFECT, "n_defective": n}
-    assert broken_limits(exact, {**exact, "recall": (n - 1) / n}) == []
+    assert broken_limits(exact, {**exact, "recall_at_5": (n - 1) / n}) == []
     if n < 100:
-        assert len(broken_limits(exact, {**exact, "recall": (n - 2) / n})) == 1
+        assert len(broken_limits(exact, {**exact, "recall_at_5": (n - 2) / n})) == 1
 
 
 @pytest.mark.parametrize("name", ["seg_miou", "image_ap"])
