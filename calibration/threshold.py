@@ -25,7 +25,12 @@ def miss_rate_bound(n_missed: int, n: int, confidence: float) -> float:
 
 
 def units_needed(max_miss_rate: float, confidence: float) -> int:
-    """How many units without a miss it takes: 299 for 1 % at 95 %."""
+    """How many units without a miss it takes: 299 for 1 % at 95 %.
+
+    Raises:
+        CalibrationError: a promise that no number of samples can prove.
+    """
+    _require_provable(max_miss_rate, confidence)
     return math.ceil(math.log(1 - confidence) / math.log(1 - max_miss_rate))
 
 
@@ -40,12 +45,7 @@ def promised_threshold(
     Raises:
         CalibrationError: a promise that no number of samples can prove.
     """
-    for name, value in (("max-miss-rate", max_miss_rate), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise CalibrationError(
-                f"--{name} {value}: expected above 0 and below 1, since no number of samples "
-                "proves certainty; choose such as 0.01 at 0.95"
-            )
+    _require_provable(max_miss_rate, confidence)
     best = None
     scores = np.sort(np.asarray(unit_scores, np.float64))
     for threshold in np.unique(scores):
@@ -79,3 +79,12 @@ def worst_by_group(scores: Sequence[float], groups: Sequence[str]) -> list[float
     for score, group in zip(scores, groups, strict=True):
         worst[group] = min(score, worst.get(group, math.inf))
     return list(worst.values())
+
+
+def _require_provable(max_miss_rate: float, confidence: float) -> None:
+    for name, value in (("max-miss-rate", max_miss_rate), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise CalibrationError(
+                f"--{name} {value}: expected above 0 and below 1, since no number of samples "
+                "proves certainty; choose such as 0.01 at 0.95"
+            )

@@ -46,6 +46,12 @@ def export(
     ] = None,
 ) -> None:
     """Make a bundle: both networks in every rendering, their threshold, and what it promises."""
+    if calibration and not int8:
+        raise typer.BadParameter(
+            "a float bundle needs none; add --int8", param_hint="--calibration"
+        )
+    if calibration and ranges is RangeMethod.AUTO:
+        raise typer.BadParameter("the ranges are those of --calibration", param_hint="--ranges")
     from calibration.settings import CalibrationSettings
     from export.exporting import ExportSettings
     from export.exporting import export as run_export

@@ -64,6 +64,7 @@ def export(settings: ExportSettings) -> Manifest:
     """
     if settings.out.exists():
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
+    _forget_refusal(settings.out)
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or record.data).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
@@ -107,7 +108,8 @@ def _show(manifest: Manifest, out: Path) -> None:
         values = [metrics[name] for metrics in manifest.metrics.values()]
         table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in values))
     console.print(table)
-    console.print(f"{out}: {manifest.precision}, threshold {manifest.limits.threshold:.3f}")
+    said = f"{out}: {manifest.precision}, threshold {manifest.limits.threshold:.3f}"
+    console.print(said, soft_wrap=True, markup=False)
 
 
 def _calibration(
@@ -147,24 +149,44 @@ def _best_ranges(first: Calibration, source: Source, model: Path, exact: Judged)
 def _write_int8(
     root: Path, calibration: Calibration, source: Source, exact: Judged
 ) -> tuple[Judged, Parity]:
-    """Write both INT8 renderings into the bundle `root`, and what they lost."""
+    """Write the INT8 renderings into the bundle `root`, and what they lost."""
     model = onnx.load(root / "model.onnx")
     quantizer = Quantizer(model, calibration, source, exact, root.parent)
-    cpu, cost = held(quantizer, CPU, None)
+    cpu, cost = held(quantizer, CPU, None, {})
     cpu.folder.rename(root / CPU.name)
     costs = {CPU.name: cost}
+    harms: dict[str, float] = {}  # both kinds for TensorRT round the same layers
     for kind in (TENSORRT, TYPED):
         if cost.broken:
             break
-        rendering, cost = held(quantizer, kind, cpu.judged.inspector.limits)
+        rendering, cost = held(quantizer, kind, cpu.judged.inspector.limits, harms)
         rendering.folder.rename(root / kind.name)
         require_clean(root / kind.name)
-        costs[kind.name] = cost
+        costs[kind.name], harms = cost, cost.harms
     ranges = calibration.scales.ranges
     (root / CACHE_FILE).write_text(calibration_cache(ranges), encoding="ascii")
     parity = Parity(PARITY_SCHEMA, costs)
     write_record(root / PARITY_FILE, parity)
     return cpu.judged, parity
+
+
+def _refused(out: Path) -> Path:
+    return out.with_name(f"{out.name}.refused")
+
+
+def _forget_refusal(out: Path) -> None:
+    """Remove the report that an earlier refusal left, and nothing else.
+
+    Raises:
+        ManifestError: its folder holds other files too.
+    """
+    refused = _refused(out)
+    if not refused.exists():
+        return
+    others = sorted({path.name for path in refused.iterdir()} - {REPORT, PARITY_FILE})
+    if others:
+        raise ManifestError(f"{refused}: holds {others[0]}; move it, or choose another --out")
+    shutil.rmtree(refused)
 
 
 def _require_parity(root: Path, parity: Parity, out: Path) -> None:
@@ -175,8 +197,7 @@ def _require_parity(root: Path, parity: Parity, out: Path) -> None:
     """
     if all(not rendering.broken for rendering in parity.renderings.values()):
         return
-    refused = out.with_name(f"{out.name}.refused")
-    shutil.rmtree(refused, ignore_errors=True)
+    refused = _refused(out)
     refused.mkdir()
     for name in (REPORT, PARITY_FILE):
         (root / name).rename(refused / name)

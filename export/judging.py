@@ -53,15 +53,24 @@ class Source:
         return [*self.choosing, *self.deciding]
 
     @property
-    def may_promise(self) -> bool:
-        """Whether the deciding half is large enough to prove the promise, without a miss."""
+    def missing(self) -> str:
+        """Why nothing can be promised; empty where it can, should no object be missed."""
+        promise = self.promise
+        if self.dataset.digest != self.record.data_digest:
+            return "the data are not those of the training, and may overlap it"
         have = len({sample.group for sample in self.deciding if sample.defective})
-        return have >= units_needed(self.promise.max_miss_rate, self.promise.confidence)
+        needed = units_needed(promise.max_miss_rate, promise.confidence)
+        if have >= needed:
+            return ""
+        return (
+            f"that takes {needed} defective objects without a miss in the proving half of the "
+            f"validation split, it has {have}"
+        )
 
     @property
     def comparing(self) -> Sequence[Sample]:
         """Where renderings are compared and chosen: what promises must have chosen nothing."""
-        return self.choosing if self.may_promise else self.validation
+        return self.validation if self.missing else self.choosing
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,9 @@ def judge(rendering: Path, source: Source) -> Judged:
     defective = [sample for sample in source.deciding if sample.defective]
     scores = sample_scores(inspector, defective, spec)
     units = worst_by_group(scores, [sample.group for sample in defective])
-    promised = promised_threshold(units, promise.max_miss_rate, promise.confidence)
-    if promised and source.dataset.digest != source.record.data_digest:
-        console.print("no promise: the data are not those of the training, and may overlap it")
-        promised = None
+    promised = None
+    if not source.missing:
+        promised = promised_threshold(units, promise.max_miss_rate, promise.confidence)
     if promised:
         limits = replace(limits, threshold=promised[0])
     if promise.max_review_rate:
@@ -130,13 +138,11 @@ def inspector_of(
 
 
 def say_what_is_missing(source: Source) -> None:
-    """Why there is no promise, and what it would take."""
-    promise = source.promise
-    have = len({sample.group for sample in source.deciding if sample.defective})
-    needed = units_needed(promise.max_miss_rate, promise.confidence)
+    """Why there is no promise."""
+    reason = source.missing or "too many were missed at any threshold"
     console.print(
-        f"no promise of at most {promise.max_miss_rate:.1%} missed: that takes {needed} defective "
-        f"objects without a miss in the proving half of the validation split, it has {have}; the "
-        f"threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
+        f"no promise of at most {source.promise.max_miss_rate:.1%} missed: {reason}; the threshold "
+        f"is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
         soft_wrap=True,
+        markup=False,
     )

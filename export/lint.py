@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from runtime.errors import ModelError, QualityError
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 PAIR = frozenset({QUANTIZE, DEQUANTIZE})
 HIGHEST_OPSET = {"8.6": 17, "10": 20, "11": 25}  # by release of TensorRT
+FOREIGN = ("com.microsoft", "ai.onnx.ml", "pkg.", "org.pytorch")  # others may name a plugin
 UNKNOWN_TYPES = frozenset({"uint8", "uint16", "int16"})
 LAST_OPSET_WITHOUT_FLOAT16 = 18
 FLOAT_ALWAYS = {
@@ -125,7 +126,7 @@ class _Linter:
             message = f"opset {self.opset}, this TensorRT reads up to {self.highest_opset}"
             yield Finding(Severity.REJECTED, "opset", self.model.graph.name, message)
         for node in self.nodes:
-            if node.domain not in {"", "ai.onnx"}:
+            if node.domain.startswith(FOREIGN):
                 message = f"{node.op_type} of '{node.domain}', which TensorRT has not"
                 yield _finding(Severity.REJECTED, "domain", node, message)
 
@@ -186,7 +187,9 @@ class _Linter:
         """Whether a Q or DQ is on a constant."""
         name = node.input[0]
         maker = self.maker.get(name)
-        return name in self.constants or (maker is not None and maker.input[0] in self.constants)
+        return name in self.constants or (
+            maker is not None and any(source in self.constants for source in maker.input[:1])
+        )
 
     def _chain(self, node: NodeProto) -> Iterator[Finding]:
         before = self.maker.get(node.input[0])
@@ -223,7 +226,7 @@ class _Linter:
         if weights and not data:
             message = "its weights are quantised, its data are not: it stays float; quantise both"
             yield _finding(Severity.FLOAT, "weights-only", node, message)
-        if data and not weights and node.op_type == "Conv":
+        if data and not weights and node.input[1] in self.constants:
             message = "its data are quantised, its weights are not: it stays float; quantise both"
             yield _finding(Severity.FLOAT, "data-only", node, message)
 
@@ -268,9 +271,14 @@ def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
     values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            value = next((a.t for a in node.attribute if a.name == "value"), None)
-            if value is not None:
+            (attribute,) = node.attribute
+            value = helper.get_attribute_value(attribute)
+            if isinstance(value, TensorProto):
                 values[node.output[0]] = numpy_helper.to_array(value)
+            elif attribute.name.startswith("value_float"):
+                values[node.output[0]] = np.asarray(value, np.float32)
+            elif attribute.name.startswith("value_int"):
+                values[node.output[0]] = np.asarray(value, np.int64)
     return values
 
 

@@ -17,7 +17,7 @@ LIMITS = {
     "seg_miou": 0.01,
     "image_ap": 0.003,
 }
-SHARES_OF_SAMPLES = ("recall_at_5", "seg_recall")
+SHARES_OF = {"recall_at_5": "n_defective", "seg_recall": "n_drawn"}
 ROUNDING = 1e-9  # 1 - 2/3 is more than 1/3
 
 
@@ -49,8 +49,8 @@ def losses(exact: Metrics, int8: Metrics) -> dict[str, float]:
 
 def broken_limits(exact: Metrics, int8: Metrics) -> list[str]:
     """The limits that do not hold, each as a sentence; a recall may fall by one sample."""
-    one_sample = 1 / max(int(exact["n_defective"] or 0), 1)
-    limits = LIMITS | {name: max(LIMITS[name], one_sample) for name in SHARES_OF_SAMPLES}
+    one_sample = {name: 1 / max(int(exact[n] or 0), 1) for name, n in SHARES_OF.items()}
+    limits = LIMITS | {name: max(LIMITS[name], one) for name, one in one_sample.items()}
     return [
         f"{name} fell by {100 * loss:.1f} points, from {exact[name]:.3f} to {int8[name]:.3f}, "
         f"limit {100 * limits[name]:.1f}"

@@ -94,17 +94,19 @@ class Quantizer:
         return kind.quantize(self.model, self.calibration.scales.ranges, float_layers)
 
     def _compared(self, judged: Judged) -> Metrics:
-        if not self.source.may_promise:
+        if self.source.missing:
             return judged.metrics
         return measure(judged.inspector, self.source.comparing, self.source.record.input)
 
 
-def held(quantizer: Quantizer, kind: Kind, limits: Limits | None) -> tuple[Rendering, Cost]:
+def held(
+    quantizer: Quantizer, kind: Kind, limits: Limits | None, harms: Mapping[str, float]
+) -> tuple[Rendering, Cost]:
     """The rendering of this kind that keeps its limits with the fewest float layers, and its cost.
 
-    Where none keeps them, the last one that was tried.
+    Where none keeps them, the last one that was tried. `harms` are asked where they are not known.
     """
-    harm: dict[str, float] = {}
+    harm = dict(harms)
 
     def attempt(float_layers: Sequence[str]) -> Rendering:
         tried = quantizer.render(kind, float_layers, limits)
@@ -115,7 +117,7 @@ def held(quantizer: Quantizer, kind: Kind, limits: Limits | None) -> tuple[Rende
         return tried
 
     def by_harm() -> Sequence[str]:
-        harm.update(quantizer.harms(kind))
+        harm.update({} if harm else quantizer.harms(kind))
         return list(harm)
 
     found = fewest_float_layers(attempt, by_harm)

@@ -56,8 +56,9 @@ def verify(bundle: BundleFolder) -> None:
     opened = open_bundle(bundle)
     inspector = inspector_of_bundle(opened)
     check = check_golden(opened, inspector)
+    verdicts = ", ".join(f"{count} {answer.value}" for answer, count in check.verdicts.items())
     typer.echo(
-        f"{bundle}: {len(opened.manifest.files)} files as they were sealed; {check.n_images} "
-        f"golden images got their verdicts by {inspector.engine.name}, scores off by "
+        f"{bundle}: {len(opened.manifest.files)} files as they were sealed; golden images got "
+        f"their verdicts by {inspector.engine.name}: {verdicts or 'there are none'}; scores off by "
         f"{check.largest_difference:.4f} at most"
     )

@@ -1,5 +1,6 @@
 """Golden images: a few samples in a bundle, and the verdicts that every engine must give them."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from runtime.errors import ManifestError, QualityError
@@ -32,9 +33,9 @@ class Golden:
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """How many golden images got their verdict, and how far a score lay off at most."""
+    """How many golden images got each verdict, and how far a score lay off at most."""
 
-    n_images: int
+    verdicts: Counter[Answer]
     largest_difference: float
 
 
@@ -58,4 +59,4 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
                 f"compute what the bundle was proven with; {MEND}"
             )
         differences.append(abs((found.score or 0.0) - image.score))
-    return GoldenCheck(len(golden.images), max(differences))
+    return GoldenCheck(Counter(image.verdict for image in golden.images), max(differences))

@@ -169,7 +169,13 @@ def _vanished(kept: Mask, smooth: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_
     nearest = cv2.resize(blobs, smooth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     vanished: npt.NDArray[np.bool_] = np.bincount(nearest[smooth], minlength=count) == 0
     vanished[0] = False  # the background
-    return np.asarray(vanished[nearest])
+    found = np.asarray(vanished[nearest])
+    rows, columns = np.nonzero(
+        vanished[blobs]
+    )  # those too that no pixel of the frame is nearest to
+    (height, width), (frame_height, frame_width) = blobs.shape, smooth.shape
+    found[rows * frame_height // height, columns * frame_width // width] = True
+    return found
 
 
 @cache

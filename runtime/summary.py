@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rich.table import Table
+from rich.text import Text
 
 from runtime.manifest import Bundle, Guarantee, Manifest, Work
 
@@ -13,7 +14,7 @@ def summary_of(bundle: Bundle) -> Table:
     """The bundle's table."""
     table = Table(show_header=False, box=None)
     for name, value in _rows(bundle):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))  # no markup: a path may hold brackets
     return table
 
 
@@ -53,7 +54,7 @@ def _gate(manifest: Manifest) -> str:
 
 def _promise(guarantee: Guarantee | None) -> str:
     if guarantee is None:
-        return "none: too few defective objects to prove one"
+        return "none"
     return (
         f"at most {guarantee.max_miss_rate:.2%} of defective objects missed, confidence "
         f"{guarantee.confidence:.0%}; proven on {guarantee.n_objects}, {guarantee.n_missed} "

@@ -5,6 +5,7 @@ And what is made once for all: a small trained model and its bundles, in half a 
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 from hypothesis import settings
@@ -82,6 +83,49 @@ def int8_bundle(defectgate, trained_run, tmp_path_factory):
     done = defectgate("export", "--model", trained_run, "--out", out, "--int8", "--images", "8")
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def built_by_nvidia():
+    """NVIDIA's own parser and builder, without a GPU: gives the fused layers, one line each.
+
+    What the parser refuses is a ValueError.
+    """
+    reason = "needs pip install --no-deps tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings"
+    trt = pytest.importorskip("tensorrt_rtx_bindings", reason=reason)
+
+    class Logger(trt.ILogger):
+        def __init__(self):
+            trt.ILogger.__init__(self)
+            self.messages = []
+
+        def log(self, severity, message):
+            del severity
+            self.messages.append(message)
+
+    def build(network, *, typed=False):
+        logger = Logger()
+        builder = trt.Builder(logger)
+        strongly = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        definition = builder.create_network(strongly if typed else 0)
+        parser = trt.OnnxParser(definition, logger)  # the weights are its own: it must live on
+        if not parser.parse(network):
+            raise ValueError(parser.get_error(0).desc())
+        config = builder.create_builder_config()
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        profile = builder.create_optimization_profile()
+        for index in range(definition.num_inputs):
+            tensor = definition.get_input(index)
+            shape = [max(1, side) for side in tensor.shape]
+            profile.set_shape(tensor.name, shape, shape, shape)
+        config.add_optimization_profile(profile)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            built = builder.build_serialized_network(definition, config)
+        assert built, logger.messages[-5:]
+        return next(m for m in logger.messages if m.lstrip().startswith("Layers:")).splitlines()
+
+    return build
 
 
 def plain_network(nodes, inputs, outputs):

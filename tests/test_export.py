@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
 from scipy.stats import binom
 
 from calibration.settings import METHODS, CalibrationSettings, RangeMethod
@@ -44,7 +43,6 @@ INT8_FILES = FLOAT_FILES | {
     *(f"tensorrt/{part}.onnx" for part in ("gate", "mask")),
     *(f"tensorrt/{kind}/{part}.onnx" for kind in ("typed", "float") for part in ("gate", "mask")),
 }
-SKIPS = [f"skip_{level}" for level in range(1, 6)]
 
 
 @pytest.fixture(scope="module")
@@ -96,44 +94,6 @@ def test_networks_are_opset_17_and_typed_ones_19(float_bundle, int8_bundle):
     for path, model in networks.items():
         opset = 19 if path.parent.name == "typed" else 17
         assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
-
-
-def test_the_image_is_uint8_with_a_free_batch_and_one_grey_channel(float_bundle, int8_bundle):
-    for path, model in networks_of(float_bundle, int8_bundle).items():
-        if path.name == "mask.onnx":
-            continue
-        (image,) = model.graph.input
-        assert image.name == "image"
-        assert image.type.tensor_type.elem_type == TensorProto.UINT8
-        assert dimensions(image) == ["N", 64, 64, 1]
-
-
-def test_gate_and_mask_meet_at_the_skips(float_bundle, int8_bundle):
-    kinds = {
-        float_bundle / "cpu": TensorProto.FLOAT,
-        int8_bundle / "cpu": TensorProto.UINT8,
-        int8_bundle / "tensorrt": TensorProto.INT8,
-        int8_bundle / "tensorrt/typed": TensorProto.INT8,
-        int8_bundle / "tensorrt/float": TensorProto.FLOAT,
-    }
-    for folder, kind in kinds.items():
-        gate, mask = (onnx.load(folder / name).graph for name in ("gate.onnx", "mask.onnx"))
-        score, *handed = gate.output
-        assert (score.name, dimensions(score)) == ("score", ["N", 1])
-        assert score.type.tensor_type.elem_type == TensorProto.FLOAT
-        assert [tensor.name for tensor in handed] == SKIPS
-        assert {t.name: dimensions(t) for t in handed} == {
-            t.name: dimensions(t) for t in mask.input
-        }
-        assert {t.type.tensor_type.elem_type for t in (*handed, *mask.input)} == {kind}
-        assert [dimensions(t)[2:] for t in handed] == [[64 >> k, 64 >> k] for k in range(1, 6)]
-        (drawn,) = mask.output
-        assert (drawn.name, dimensions(drawn)) == ("mask", ["N", 1, 32, 32])
-        assert drawn.type.tensor_type.elem_type == TensorProto.UINT8
-
-
-def dimensions(tensor):
-    return [d.dim_param or d.dim_value for d in tensor.type.tensor_type.shape.dim]
 
 
 def test_there_is_no_padding_and_no_transposed_convolution(float_bundle, int8_bundle):
@@ -358,6 +318,19 @@ def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch)
 
     monkeypatch.setattr("export.exporting.write_golden", full)
     assert_refused(OSError, "No space left", settings_of(trained_run, tmp_path / "out" / "bundle"))
+
+
+def test_a_refusal_is_forgotten_but_nothing_else_is_removed(trained_run, tmp_path):
+    wanted = settings_of(trained_run, tmp_path / "bundle")
+    refused = tmp_path / "bundle.refused"
+    refused.mkdir()
+    (refused / "report.html").write_text("old", encoding="utf-8")
+    (refused / "mine").write_text("precious", encoding="utf-8")
+    assert_refused(ManifestError, "bundle.refused: holds mine; move it", wanted)
+    assert files_of(refused) == {"report.html": b"old", "mine": b"precious"}
+    (refused / "mine").unlink()
+    export(wanted)
+    assert list(tmp_path.iterdir()) == [wanted.out]
 
 
 def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):

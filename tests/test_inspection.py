@@ -135,3 +135,15 @@ def test_borders_lie_between_the_pixels_of_the_mask():
     inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(64, 64))
     found = foreground(inspection.canvas, (64, 64), limits)[0]
     assert found[32].nonzero()[0].tolist() == list(range(16, 49))
+
+
+def test_a_blob_is_drawn_in_a_frame_smaller_than_the_mask():
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 5, 5] = 255
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: mask
+    limits, spec = Limits(0.5), InputSpec(64, 64, 1)
+    inspection = Inspector(engine, spec, limits, ["defect"]).inspect(frame_of(16, 16))
+    assert len(inspection.verdict.defects) == 1
+    found = foreground(inspection.canvas, (16, 16), limits)[0]
+    assert found.nonzero() == ([2], [2])

@@ -27,6 +27,7 @@ from train.metrics import (
 NAMES_IN_RESULT_FILES = {
     "n",
     "n_defective",
+    "n_drawn",
     "seg_miou",
     "seg_recall",
     "gated_seg_miou",
@@ -200,7 +201,9 @@ def test_a_summary_tells_raw_from_gated():
 @pytest.mark.parametrize("outcomes", [[], [result(0, 0.1, opened=False)] * 2])
 def test_what_is_undefined_is_none_in_a_summary(outcomes):
     metrics = summary(outcomes, 0.5)
-    defined = {"n", "n_defective", "threshold"} | ({"false_reject_rate"} if outcomes else set())
+    defined = {"n", "n_defective", "n_drawn", "threshold"} | (
+        {"false_reject_rate"} if outcomes else set()
+    )
     assert {name for name, value in metrics.items() if value is not None} == defined
     assert metrics["n"] == len(outcomes)
 

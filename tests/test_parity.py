@@ -7,6 +7,7 @@ from runtime.errors import QualityError
 
 PERFECT = {
     "n_defective": 3,
+    "n_drawn": 3,
     "recall_at_5": 1.0,
     "seg_recall": 1.0,
     "seg_miou": 0.8,
@@ -22,13 +23,20 @@ def test_a_recall_may_fall_by_a_single_sample(n):
         assert len(broken_limits(exact, {**exact, "recall_at_5": (n - 2) / n})) == 1
 
 
+def test_a_sample_of_seg_recall_is_one_that_was_drawn():
+    exact = {**PERFECT, "n_defective": 57, "n_drawn": 5}
+    assert broken_limits(exact, {**exact, "seg_recall": 0.8}) == []
+    assert len(broken_limits(exact, {**exact, "seg_recall": 0.6})) == 1
+    assert len(broken_limits(exact, {**exact, "recall_at_5": 0.8})) == 1
+
+
 @pytest.mark.parametrize("name", ["seg_miou", "image_ap"])
 def test_what_is_no_share_of_samples_has_no_such_slack(name):
     assert len(broken_limits(PERFECT, {**PERFECT, name: PERFECT[name] - 0.02})) == 1
 
 
 def test_a_fall_beyond_the_limits_is_told_by_metric():
-    exact = {**PERFECT, "n_defective": 1000}
+    exact = {**PERFECT, "n_defective": 1000, "n_drawn": 1000}
     int8 = {**exact, "seg_recall": 0.99, "seg_miou": 0.7911, "image_ap": 0.9969}
     recall, precision = broken_limits(exact, int8)
     assert recall == "seg_recall fell by 1.0 points, from 1.000 to 0.990, limit 0.5"
@@ -39,5 +47,5 @@ def test_a_fall_beyond_the_limits_is_told_by_metric():
 
 
 def test_int8_may_be_better():
-    exact = {**PERFECT, "n_defective": 1000, "seg_recall": 0.5, "image_ap": 0.5}
+    exact = {**PERFECT, "n_defective": 1000, "n_drawn": 1000, "seg_recall": 0.5, "image_ap": 0.5}
     assert broken_limits(exact, {**exact, "seg_recall": 1.0, "image_ap": 1.0}) == []

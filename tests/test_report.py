@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 
+from runtime.manifest import open_bundle, seal_bundle
 from train.report.report import REPORT
 from train.scorecard import evaluate
 
@@ -135,3 +137,15 @@ def test_a_run_alone_is_reported_without_a_second_model(trained_run, visible_set
     assert "run, float" in text
     assert "Verdicts that differ" not in text
     assert "None" not in text
+
+
+def test_what_a_person_is_to_see_is_called_so(int8_bundle, visible_set, tmp_path):
+    copied = shutil.copytree(int8_bundle, tmp_path / "bundle")
+    manifest = open_bundle(copied).manifest
+    all_open = replace(manifest.limits, threshold=0.0, review_below=2.0)
+    seal_bundle(copied, replace(manifest, limits=all_open))
+    evaluate(copied, visible_set, "test", None, None, tmp_path / "report")
+    text = Page((tmp_path / "report" / REPORT).read_text(encoding="utf-8")).text
+    assert "bundle, int8: REVIEW" in text
+    assert "bundle, int8: NG" not in text
+    assert "its network in float: REVIEW" not in text

@@ -1,8 +1,6 @@
 """NVIDIA's own parser and builder, without a GPU: TensorRT-RTX takes the TensorRT rendering."""
 
 import re
-import warnings
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,15 +16,11 @@ from train.encoder import DEFAULT_ENCODER
 from train.network import JointNetwork
 from train.weights import load_encoder_weights
 
-trt = pytest.importorskip(
-    "tensorrt_rtx_bindings",
-    reason="needs pip install --no-deps tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings",
-)
-
 
 @pytest.fixture(scope="module", params=[DEFAULT_ENCODER, "resnet18"])
-def renderings(request, tmp_path_factory):
+def renderings(built_by_nvidia, request, tmp_path_factory):
     """The renderings for TensorRT of a network with this encoder."""
+    del built_by_nvidia  # without it, nothing needs to be rendered
     folder = tmp_path_factory.mktemp("rtx")
     spec = InputSpec(64, 96, 1)
     network = JointNetwork(request.param, 1, 1, classifier=True)
@@ -47,11 +41,12 @@ def renderings(request, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", [TENSORRT, TYPED], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", ["gate", "mask"])
-def test_every_convolution_is_built_in_int8(renderings, kind, name):
+def test_every_convolution_is_built_in_int8(built_by_nvidia, renderings, kind, name):
     path = renderings / kind.name / f"{name}.onnx"
     convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
 
-    kernels = [line for line in build(path, typed=kind is TYPED) if "LayerType: corr" in line]
+    layers = built_by_nvidia(path.read_bytes(), typed=kind is TYPED)
+    kernels = [line for line in layers if "LayerType: correlation" in line]
 
     assert len(kernels) == len(convolutions)
     for kernel in kernels:
@@ -60,37 +55,5 @@ def test_every_convolution_is_built_in_int8(renderings, kind, name):
 
 
 @pytest.mark.parametrize("name", ["gate", "mask"])
-def test_the_float_networks_are_built(renderings, name):
-    assert build(renderings / f"tensorrt/float/{name}.onnx")
-
-
-def build(path: Path, *, typed: bool = False) -> list[str]:
-    """The fused kernels that the builder chose, one line each."""
-    messages = []
-
-    class Logger(trt.ILogger):
-        def __init__(self):
-            trt.ILogger.__init__(self)
-
-        def log(self, severity, message):
-            del severity
-            messages.append(message)
-
-    logger = Logger()
-    builder = trt.Builder(logger)
-    strongly = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(strongly if typed else 0)
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(path.read_bytes()), parser.get_error(0).desc()
-    config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    profile = builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = [max(1, side) for side in tensor.shape]
-        profile.set_shape(tensor.name, shape, shape, shape)
-    config.add_optimization_profile(profile)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        assert builder.build_serialized_network(network, config), messages[-5:]
-    return next(m for m in messages if m.lstrip().startswith("Layers:")).splitlines()
+def test_the_float_networks_are_built(built_by_nvidia, renderings, name):
+    assert built_by_nvidia((renderings / f"tensorrt/float/{name}.onnx").read_bytes())

@@ -87,7 +87,7 @@ def float_judge_of(model: Path) -> Judge | None:
     threshold = manifest.metrics.get("float", {}).get("threshold")
     if manifest.precision == "float" or WHOLE not in manifest.files or threshold is None:
         return None
-    limits = replace(manifest.limits, threshold=float(threshold))
+    limits = replace(manifest.limits, threshold=float(threshold), review_below=0.0)
     inspector = Inspector(
         WholeOnnxEngine(bundle.root / WHOLE), manifest.input, limits, manifest.class_names
     )

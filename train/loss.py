@@ -26,8 +26,9 @@ class LossWeights:
 def joint_loss(logits: Logits, truth: Example, weights: LossWeights) -> Tensor:
     """`seg * L_seg + cls * L_cls + locate * L_locate`, a scalar.
 
-    L_locate is the loss of the mask for the classifier's own coarse map, where a place is
-    defective if any of its pixels is. A sample whose mask is not known teaches the decision alone.
+    L_locate is the loss of the mask for the classifier's own coarse map, where a place is as
+    defective as the most defective of its pixels. A sample whose mask is not known teaches the
+    decision alone.
     """
     seg = segmentation_loss(logits.mask, truth.mask)
     loss = weights.seg * _mean_of_drawn(seg, truth)

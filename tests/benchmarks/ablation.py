@@ -11,13 +11,13 @@ train/README.md.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
+from tables import cell, table
 
 # One core each; and large buffers are kept from step to step, not given back to the system.
 ENVIRONMENT = {
@@ -69,7 +69,7 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(asked.jobs) as pool:
         list(pool.map(lambda run: measure(asked.sets, asked.out, *run), runs))
-    text = "\n\n".join(table(asked.out, name, asked.seeds) for name in SETS)
+    text = "\n\n".join(results_table(asked.out, name, asked.seeds) for name in SETS)
     sys.stdout.write(text + "\n")
     if asked.write:
         before, rest = README.read_text(encoding="utf-8").split(BEGIN)
@@ -111,29 +111,17 @@ def one(data: Path, result: Path, changes: dict[str, object]) -> None:
     evaluate(run, data, "test", result, None)
 
 
-def table(out: Path, name: str, seeds: int) -> str:
-    """The rows of one dataset as Markdown: mean and spread (lowest to highest) over the seeds."""
-    lines = [
-        f"**{name}**, test split, {SETS[name]['epochs']} epochs, {seeds} seeds",
-        "",
-        f"| | {' | '.join(COLUMNS)} |",
-        "|---|" + "---|" * len(COLUMNS),
-    ]
+def results_table(out: Path, name: str, seeds: int) -> str:
+    """The rows of one dataset: mean and spread (lowest to highest) over the seeds."""
+    rows = []
     for row, title in enumerate(ROWS):
         results = [
             json.loads(result_of(out, name, row, seed).read_text("utf-8")) for seed in range(seeds)
         ]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def cell(values: list[float | None]) -> str:
-    """Mean, and in brackets the lowest and the highest."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    return f"{statistics.mean(known):.3f} ({min(known):.3f} to {max(known):.3f})"
+        rows.append([title, *cells])
+    title = f"{name}, test split, {SETS[name]['epochs']} epochs, {seeds} seeds"
+    return table(title, ["", *COLUMNS], rows)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ typing-inspection torchprofile lief cppimport` makes.
 import argparse
 import json
 import random
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 import onnx
 from rich.console import Console
+from tables import cell, table
 
 from calibration.calibrating import calibration_tiles, embeddings_of
 from calibration.ranges import activation_ranges
@@ -185,7 +185,7 @@ def main() -> None:
             measured(asked.runs / f"{name}-row2-seed{seed}", asked.sets / name, asked.out, choices)
             for seed in range(asked.seeds)
         ]
-        sys.stdout.write(table(name, results, choices) + "\n\n")
+        sys.stdout.write(results_table(name, results, choices) + "\n\n")
 
 
 def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> dict[str, Any]:
@@ -205,30 +205,16 @@ def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> d
     return results
 
 
-def table(name: str, results: list[dict[str, Any]], choices: tuple[Choice, ...]) -> str:
-    """The rows of one dataset as Markdown: mean and spread (lowest to highest) over the seeds."""
-    lines = [
-        f"**{name}**, test split, {len(results)} seeds",
-        "",
-        f"| images | rendering | {' | '.join(COLUMNS)} |",
-        "|---|---|" + "---|" * len(COLUMNS),
-    ]
+def results_table(name: str, results: list[dict[str, Any]], choices: tuple[Choice, ...]) -> str:
+    """The rows of one dataset: mean and spread (lowest to highest) over the seeds."""
+    rows = []
     for title in ("float", *(choice.title for choice in choices)):
         for kind in results[0][title] or {"": {}}:
             found = [result[title].get(kind, {}) for result in results]
             cells = [cell([f.get(key) for f in found]) for key in COLUMNS.values()]
-            lines.append(f"| {title} | {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def cell(values: list[float | None]) -> str:
-    """Mean, and in brackets the lowest and the highest."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    digits = 1 if all(isinstance(value, int) for value in known) else 3
-    mean, low, high = statistics.mean(known), min(known), max(known)
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+            rows.append([title, kind, *cells])
+    names = ["images", "rendering", *COLUMNS]
+    return table(f"{name}, test split, {len(results)} seeds", names, rows)
 
 
 def _numbers(images: int, share: float) -> dict[bool, int | None]:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from runtime.inspection import answer_to
 from runtime.record import write_atomically
 from train.breakdown import Part
 from train.dataset import Dataset
@@ -103,6 +104,7 @@ def render(
         gallery=gallery,
         n_differing=_n_differing(measured),
         parity=parity,
+        answer_to=answer_to,
     )
 
 
