@@ -23,7 +23,7 @@ SKIPS = tuple(f"skip_{level + 1}" for level in range(len(STRIDES)))
 
 
 def float_onnx(network: JointNetwork, spec: InputSpec) -> ModelProto:
-    """`image` uint8 (N, H, W, C) in; `score` (N, K), `mask` uint8 (N, K, H/2, W/2), skips out.
+    """`image` uint8 (N, H, W, C) in; `score` (N, K), `mask` uint8 (N, K, H, W), skips out.
 
     Batch norms are folded, grey input is one channel, and padding belongs to its convolution.
 

@@ -23,7 +23,7 @@ class Engine(Protocol):
         ...
 
     def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
-        """The mask of tile number `tile`, probability x 255, (K, H/2, W/2).
+        """The mask of tile number `tile`, probability x 255, (K, H, W).
 
         Raises:
             EngineError: the device failed.

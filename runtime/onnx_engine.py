@@ -40,7 +40,7 @@ class OnnxEngine:
         return score, dict(zip(self._skips, skips, strict=True))
 
     def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
-        """The mask of one tile, probability x 255, (K, H/2, W/2)."""
+        """The mask of one tile, probability x 255, (K, H, W)."""
         one = {name: skip[tile : tile + 1] for name, skip in skips.items()}
         drawn: npt.NDArray[np.uint8] = self._run(self._mask, ["mask"], one)[0][0]
         return drawn

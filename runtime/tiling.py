@@ -1,7 +1,6 @@
 """Where the pieces of a frame lie in the network's input, and how their masks become one again.
 
-A mask has half the size of the network's input, so every target has even sides and an even
-corner: target (x, y, w, h) is (x/2, y/2, w/2, h/2) in the mask, to the pixel.
+A mask has the size of the network's input.
 """
 
 import enum
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from runtime.preprocess import Rect, Tile
 
-__all__ = ["Canvas", "Fit", "Rect", "Tile", "halved", "mask_canvas", "tiles"]
+__all__ = ["Canvas", "Fit", "Rect", "Tile", "mask_canvas", "tiles"]
 
 Size = tuple[int, int]  # (width, height)
 Masks = npt.NDArray[np.uint8]
@@ -44,15 +43,13 @@ def tiles(
     """The tiles of a frame: row by row, together they cover every pixel.
 
     `stretch`: the whole frame fills the whole input. `letterbox`: the same, its aspect kept to
-    the nearest even side, centred. `tile`: pieces of the frame that fill the input when it is
+    the nearest pixel, centred. `tile`: pieces of the frame that fill the input when it is
     brought to `scale`, 0.5 for half its size; spread evenly, each shares at least `overlap` of
     its side with the next one. Along an axis where the frame is shorter than the input, it is
-    centred; an odd side is then enlarged by one pixel, since no pixel may be lost and targets
-    are even.
+    centred.
 
     Raises:
-        ValueError: a side below 1, an input with an odd side, a scale of 0 or less, or an overlap
-            outside [0, 1).
+        ValueError: a side below 1, a scale of 0 or less, or an overlap outside [0, 1).
     """
     _check(frame_size, input_size, scale, overlap)
     if fit is Fit.STRETCH:
@@ -70,12 +67,6 @@ def tiles(
     ]
 
 
-def halved(tile: Tile) -> Tile:
-    """The same region, and where it lies in the mask, at half the size of the network's input."""
-    t = tile.target
-    return Tile(tile.region, Rect(t.x // 2, t.y // 2, t.width // 2, t.height // 2))
-
-
 def mask_canvas(
     frame_size: Size,
     input_size: Size,
@@ -85,26 +76,25 @@ def mask_canvas(
 ) -> Canvas:
     """The sample's masks, from those of its tiles: the largest where they overlap, else 0.
 
-    `masks` holds, by index into `placed`, the masks (classes, h/2, w/2) of the tiles that have
+    `masks` holds, by index into `placed`, the masks (classes, h, w) of the tiles that have
     one. What lies outside a target is left out. Of several classes the surest has the pixel. The
-    canvas covers the frame exactly: its pixels are those of the masks. A tile that does not begin
-    on a canvas pixel, such as the last one of an odd frame, comes to lie up to half of one too
-    far.
+    canvas covers the frame exactly: its pixels are those of the masks. A scaled tile that does not
+    begin on a canvas pixel comes to lie up to half of one too far.
 
     Raises:
         ValueError: a mask of another shape.
     """
-    wanted = (classes, input_size[1] // 2, input_size[0] // 2)
+    wanted = (classes, input_size[1], input_size[0])
     corners = [_canvas_corner(tile) for tile in placed]
-    targets = [halved(tile).target for tile in placed]
+    targets = [tile.target for tile in placed]
     width = max(x + t.width for (x, _), t in zip(corners, targets, strict=True))
     height = max(y + t.height for (_, y), t in zip(corners, targets, strict=True))
     canvas = np.zeros((classes, height, width), np.uint8)
     for index, mask in masks.items():
         if mask.shape != wanted:
             raise ValueError(
-                f"mask of tile {index}: expected shape {wanted}, half the input of "
-                f"{input_size[0]}x{input_size[1]} for each class, got {mask.shape}"
+                f"mask of tile {index}: expected shape {wanted}, the input's size for each class, "
+                f"got {mask.shape}"
             )
         (x, y), t = corners[index], targets[index]
         part = canvas[:, y : y + t.height, x : x + t.width]
@@ -117,19 +107,16 @@ def mask_canvas(
 def _canvas_corner(tile: Tile) -> tuple[int, int]:
     region, target = tile.region, tile.target
     return (
-        (region.x * target.width + region.width) // (2 * region.width),
-        (region.y * target.height + region.height) // (2 * region.height),
+        (2 * region.x * target.width + region.width) // (2 * region.width),
+        (2 * region.y * target.height + region.height) // (2 * region.height),
     )
 
 
 def _check(frame_size: Size, input_size: Size, scale: float, overlap: float) -> None:
     if min(frame_size) < 1:
         raise ValueError(f"frame {frame_size[0]}x{frame_size[1]}: expected 1x1 or more")
-    if min(input_size) < 2 or input_size[0] % 2 or input_size[1] % 2:  # noqa: PLR2004, even
-        raise ValueError(
-            f"input {input_size[0]}x{input_size[1]}: expected even sides, since the mask has "
-            "half of them; add 1 to the odd one"
-        )
+    if min(input_size) < 1:
+        raise ValueError(f"input {input_size[0]}x{input_size[1]}: expected 1x1 or more")
     if scale <= 0:
         raise ValueError(f"scale {scale}: expected above 0, such as 0.5 for half the size")
     if not 0 <= overlap < 1:
@@ -139,28 +126,24 @@ def _check(frame_size: Size, input_size: Size, scale: float, overlap: float) -> 
 def _letterbox(frame_size: Size, input_size: Size) -> Rect:
     scale = min(room / length for length, room in zip(frame_size, input_size, strict=True))
     width, height = (
-        min(room, max(2, 2 * round(length * scale / 2)))
+        min(room, max(1, round(length * scale)))
         for length, room in zip(frame_size, input_size, strict=True)
     )
     return Rect(_centred(width, input_size[0]), _centred(height, input_size[1]), width, height)
 
 
 def _centred(length: int, room: int) -> int:
-    return (room - length) // 4 * 2
+    return (room - length) // 2
 
 
 def _intervals(
     length: int, room: int, scale: float, overlap: float
 ) -> list[tuple[int, int, int, int]]:
     """Along one axis: (begin, length) in the frame, (begin, length) in the input."""
-    even = 2 * math.ceil(length * scale / 2)
-    piece = 2 * max(1, round(room / scale / 2))
-    if even <= room or piece >= length:
-        return [(0, length, _centred(min(even, room), room), min(even, room))]
-    shared = min(2 * math.ceil(piece * overlap / 2), piece - 2)
-    travel = length + length % 2 - piece
-    steps = math.ceil(travel / (piece - shared))
-    return [
-        (min(i * travel // (2 * steps) * 2, length - piece), piece, 0, room)
-        for i in range(steps + 1)
-    ]
+    whole = math.ceil(length * scale)
+    piece = max(1, round(room / scale))
+    if whole <= room or piece >= length:
+        return [(0, length, _centred(min(whole, room), room), min(whole, room))]
+    shared = min(math.ceil(piece * overlap), piece - 1)
+    steps = math.ceil((length - piece) / (piece - shared))
+    return [(i * (length - piece) // steps, piece, 0, room) for i in range(steps + 1)]

@@ -56,6 +56,20 @@ def visible_set(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def six_images(visible_set):
+    """Six samples, defective and good, (N, 64, 64, 1)."""
+    import cv2
+    import numpy as np
+
+    files = sorted((visible_set / "images" / "test").glob("*.png"))[:6]
+    small = [
+        cv2.resize(cv2.imread(str(file), 0), (64, 64), interpolation=cv2.INTER_AREA)
+        for file in files
+    ]
+    return np.stack(small)[..., None]
+
+
+@pytest.fixture(scope="session")
 def trained_run(visible_set, tmp_path_factory):
     """A model of `visible_set` for 64x64 input, trained long enough to be quantised."""
     from train.settings import TrainSettings
@@ -144,17 +158,16 @@ def plain_network(nodes, inputs, outputs):
 
 
 def plain_gate_and_mask():
-    """The score is the frame's brightness, the mask its image at half the size."""
+    """The score is the frame's brightness, the mask its image."""
     from onnx import TensorProto
 
-    skip = ("skip_1", TensorProto.FLOAT, ["N", 1, 32, 32])
+    skip = ("skip_1", TensorProto.FLOAT, ["N", 1, 64, 64])
     gate = plain_network(
         [
             ("Cast", ["image"], ["pixels"], {"to": TensorProto.FLOAT}),
             ("Div", ["pixels", "white"], ["light"], {}),
-            ("Transpose", ["light"], ["plane"], {"perm": [0, 3, 1, 2]}),
-            ("AveragePool", ["plane"], ["skip_1"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
-            ("GlobalAveragePool", ["plane"], ["mean"], {}),
+            ("Transpose", ["light"], ["skip_1"], {"perm": [0, 3, 1, 2]}),
+            ("GlobalAveragePool", ["skip_1"], ["mean"], {}),
             ("Flatten", ["mean"], ["score"], {}),
         ],
         [("image", TensorProto.UINT8, ["N", 64, 64, 1])],
@@ -166,7 +179,7 @@ def plain_gate_and_mask():
             ("Cast", ["drawn"], ["mask"], {"to": TensorProto.UINT8}),
         ],
         [skip],
-        [("mask", TensorProto.UINT8, ["N", 1, 32, 32])],
+        [("mask", TensorProto.UINT8, ["N", 1, 64, 64])],
     )
     return gate, mask
 

@@ -38,7 +38,7 @@ def example_of(sample, spec=SPEC, names=("crack", "pit"), *, augment=False):
 def test_an_example_has_the_shapes_of_the_network(sample, augment):
     example = example_of(sample, augment=augment)
     assert (example.image.shape, example.image.dtype) == ((32, 64, 1), torch.uint8)
-    assert (example.mask.shape, example.label.shape) == ((2, 16, 32), (2,))
+    assert (example.mask.shape, example.label.shape) == ((2, 32, 64), (2,))
     assert float(example.drawn) == 1
 
 
@@ -46,7 +46,7 @@ def test_each_class_has_its_mask_and_its_label(sample):
     example = example_of(sample)
     assert example.label.tolist() == [0, 1]
     assert not example.mask[0].any()
-    assert int(example.mask[1].sum()) == 4 * 8
+    assert int(example.mask[1].sum()) == 8 * 16
 
 
 def test_a_defect_that_is_not_drawn_has_a_label_and_no_mask(sample):
@@ -86,7 +86,7 @@ def test_a_thin_defect_does_not_vanish_when_it_shrinks(sample, tmp_path):
     mask[:, 70] = 2
     write_png(tmp_path / "m.png", mask)
     example = example_of(sample)
-    assert example.mask[1].sum() == 16
+    assert example.mask[1].sum() == 32
 
 
 def test_a_defect_of_one_pixel_is_taught_however_far_it_shrinks(sample, tmp_path):
@@ -98,8 +98,8 @@ def test_a_defect_of_one_pixel_is_taught_however_far_it_shrinks(sample, tmp_path
     assert example.label.tolist() == [0, 1]
     assert example.mask[1].sum() == 1
     (row,), (column,) = np.nonzero(example.mask[1].numpy())
-    assert row in {1000 // 64, 15 - 1000 // 64}
-    assert column in {40 // 64, 31 - 40 // 64}
+    assert row in {1000 // 32, 31 - 1000 // 32}
+    assert column in {40 // 32, 63 - 40 // 32}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -110,5 +110,5 @@ def test_what_a_letterbox_leaves_empty_stays_empty(sample, seed):
     for example in (TrainingTiles([good, sample], spec, ("crack", "pit"))[n] for n in (0, 1)):
         assert not example.image[:16].any()
         assert not example.image[48:].any()
-        assert not example.mask[:, :8].any()
-        assert not example.mask[:, 24:].any()
+        assert not example.mask[:, :16].any()
+        assert not example.mask[:, 48:].any()

@@ -36,7 +36,7 @@ class Scripted:
         """A mask that is full."""
         assert skips is None
         self.drawn.append(tile)
-        return np.full((1, 32, 32), 255, np.uint8)
+        return np.full((1, 64, 64), 255, np.uint8)
 
 
 def frame_of(width, height):
@@ -84,7 +84,7 @@ def test_between_two_thresholds_a_person_decides_and_sees_the_mask(score, answer
 
 def test_an_empty_mask_under_an_open_gate_is_still_ng():
     engine = Scripted([0.9])
-    engine.mask = lambda _skips, _tile: np.zeros((1, 32, 32), np.uint8)
+    engine.mask = lambda _skips, _tile: np.zeros((1, 64, 64), np.uint8)
     inspection = Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(64, 64))
     assert inspection.verdict.verdict is Answer.NG
     assert inspection.verdict.defects == ()
@@ -111,14 +111,15 @@ def test_a_threshold_between_two_floats_opens_all_gates_alike(side, visible_set)
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
 def test_a_blob_that_interpolation_would_swallow_is_drawn_whole(threshold):
-    mask = np.zeros((1, 32, 32), np.uint8)
+    mask = np.zeros((1, 64, 64), np.uint8)
     mask[0, 4, 4] = math.ceil(255 * threshold)  # of one pixel, just strong enough
     mask[0, 10:20, 10:20] = 255
     engine = Scripted([0.9])
     engine.mask = lambda _skips, _tile: mask
     limits = Limits(0.5, threshold)
-    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(64, 64))
-    found = foreground(inspection.canvas, (64, 64), limits)[0]
+    spec = InputSpec(64, 64, 1)
+    inspection = Inspector(engine, spec, limits, ["defect"]).inspect(frame_of(128, 128))
+    found = foreground(inspection.canvas, (128, 128), limits)[0]
     assert len(inspection.verdict.defects) == 2
     assert found[8:10, 8:10].all()
     assert found[20:40, 20:40].sum() > 380
@@ -126,20 +127,20 @@ def test_a_blob_that_interpolation_would_swallow_is_drawn_whole(threshold):
 
 
 def test_borders_lie_between_the_pixels_of_the_mask():
-    mask = np.zeros((1, 32, 32), np.uint8)
+    mask = np.zeros((1, 64, 64), np.uint8)
     mask[0, 8:24, 8:24] = 255
     mask[0, 8:24, 24] = 127  # half covered
     engine = Scripted([0.9])
     engine.mask = lambda _skips, _tile: mask
-    limits = Limits(0.5)
-    inspection = Inspector(engine, TILED, limits, ["defect"]).inspect(frame_of(64, 64))
-    found = foreground(inspection.canvas, (64, 64), limits)[0]
+    limits, spec = Limits(0.5), InputSpec(64, 64, 1)
+    inspection = Inspector(engine, spec, limits, ["defect"]).inspect(frame_of(128, 128))
+    found = foreground(inspection.canvas, (128, 128), limits)[0]
     assert found[32].nonzero()[0].tolist() == list(range(16, 49))
 
 
 def test_a_blob_is_drawn_in_a_frame_smaller_than_the_mask():
-    mask = np.zeros((1, 32, 32), np.uint8)
-    mask[0, 5, 5] = 255
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[0, 10, 10] = 255
     engine = Scripted([0.9])
     engine.mask = lambda _skips, _tile: mask
     limits, spec = Limits(0.5), InputSpec(64, 64, 1)

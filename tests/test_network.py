@@ -39,13 +39,13 @@ def pixels(samples=2, height=64, width=96, channels=1):
 @pytest.mark.parametrize("name", [LITE0, "resnet18"])
 @pytest.mark.parametrize(("channels", "classes"), [(1, 1), (3, 2)])
 @torch.inference_mode()
-def test_a_decision_for_each_class_and_a_mask_of_half_the_size(name, channels, classes):
+def test_a_decision_for_each_class_and_a_mask_of_the_full_size(name, channels, classes):
     network = JointNetwork(name, channels, classes, classifier=True).eval()
     image = pixels(channels=channels)
     decision, mask, location = network(image)
     assert location.shape == (2, classes, 8, 12)
     assert decision.shape == (2, classes)
-    assert mask.shape == (2, classes, 32, 48)
+    assert mask.shape == (2, classes, 64, 96)
     sides = [tuple(skip.shape[-2:]) for skip in network.encode(image)]
     assert sides == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
 
@@ -165,3 +165,27 @@ def test_imagenet_weights_are_those_of_the_package(pretrained_grey):
 def test_without_pretraining_the_weights_are_others(pretrained_grey):
     fresh = encoder(LITE0).conv_stem.weight
     assert not torch.equal(fresh, pretrained_grey.encoder.conv_stem.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "early"),
+    [
+        (LITE0, ("conv_stem", "bn1", "blocks.0", "blocks.1")),
+        ("resnet18", ("conv1", "bn1", "layer1")),
+    ],
+)
+def test_freezing_keeps_all_that_makes_the_features_to_stride_4(name, early):
+    torch.manual_seed(0)
+    network = JointNetwork(name, 1, 1, classifier=True)
+    network.freeze_early()
+    before = {key: value.clone() for key, value in network.encoder.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters())
+    network.train()
+    sum(output.mean() for output in network(pixels())).backward()
+    optimizer.step()
+    kept = {k for k, v in network.encoder.state_dict().items() if torch.equal(before[k], v)}
+    first = {key for key in before if key.startswith(tuple(f"{part}." for part in early))}
+    assert first <= kept
+    taught = {key for key, p in network.encoder.named_parameters() if p.requires_grad}
+    assert taught == {key for key, _ in network.encoder.named_parameters()} - first
+    assert taught - kept

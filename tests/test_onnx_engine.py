@@ -2,7 +2,6 @@
 
 import re
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -32,17 +31,6 @@ def engines(folders):
     return {name: engine_of(folder) for name, folder in folders.items()}
 
 
-@pytest.fixture(scope="module")
-def images(visible_set):
-    """Six samples, defective and good, (N, 64, 64, 1)."""
-    files = sorted((visible_set / "images" / "test").glob("*.png"))[:6]
-    small = [
-        cv2.resize(cv2.imread(str(file), 0), (64, 64), interpolation=cv2.INTER_AREA)
-        for file in files
-    ]
-    return np.stack(small)[..., None]
-
-
 def engine_of(folder, **options):
     return OnnxEngine(folder / "gate.onnx", folder / "mask.onnx", **options)
 
@@ -67,30 +55,30 @@ def reference(folder, name, batch):
     return dict(zip(outputs, ReferenceEvaluator(model).run(None, {"image": batch}), strict=True))
 
 
-def test_gate_and_mask_are_the_whole_network(engines, float_bundle, images):
-    scores, masks = judged(engines["float"], images)
-    whole_scores, whole_masks = whole(float_bundle, images)
+def test_gate_and_mask_are_the_whole_network(engines, float_bundle, six_images):
+    scores, masks = judged(engines["float"], six_images)
+    whole_scores, whole_masks = whole(float_bundle, six_images)
     np.testing.assert_allclose(scores, whole_scores, rtol=0, atol=1e-6)
     assert np.array_equal(masks, whole_masks)
     assert scores.shape == (6, 1)
     assert scores.dtype == np.float32
-    assert masks.shape == (6, 1, 32, 32)
+    assert masks.shape == (6, 1, 64, 64)
     assert masks.dtype == np.uint8
     assert np.ptp(scores) > 0.5  # both kinds of samples were seen
 
 
 @pytest.mark.parametrize("name", ["cpu", "tensorrt"])
-def test_int8_stays_near_the_whole_float_network(engines, int8_bundle, images, name):
-    scores, masks = judged(engines[name], images)
-    whole_scores, whole_masks = whole(int8_bundle, images)
+def test_int8_stays_near_the_whole_float_network(engines, int8_bundle, six_images, name):
+    scores, masks = judged(engines[name], six_images)
+    whole_scores, whole_masks = whole(int8_bundle, six_images)
     assert np.abs(scores - whole_scores).max() < 0.2
     assert np.abs(masks.astype(int) - whole_masks).mean() < 10
 
 
 @pytest.mark.parametrize("name", RENDERINGS)
-def test_the_gate_computes_what_the_file_says(engines, folders, images, name):
+def test_the_gate_computes_what_the_file_says(engines, folders, six_images, name):
     """To the step near the image; later, a value that falls on the border moves its neighbours."""
-    for image in images[:, None]:
+    for image in six_images[:, None]:
         scores, skips = engines[name].gate(image)
         expected = reference(folders[name], name, image)
         np.testing.assert_allclose(scores, expected["score"], rtol=0, atol=0.05)
@@ -103,8 +91,8 @@ def test_the_gate_computes_what_the_file_says(engines, folders, images, name):
 
 
 @pytest.mark.parametrize("name", RENDERINGS)
-def test_a_batch_gives_what_its_images_give_alone(engines, images, name):
-    batch = images[:3]
+def test_a_batch_gives_what_its_images_give_alone(engines, six_images, name):
+    batch = six_images[:3]
     scores, masks = judged(engines[name], batch)
     alone = [judged(engines[name], image) for image in batch[:, None]]
     np.testing.assert_allclose(scores, [score[0] for score, _ in alone], rtol=0, atol=1e-5)
@@ -113,35 +101,35 @@ def test_a_batch_gives_what_its_images_give_alone(engines, images, name):
     assert len({mask.tobytes() for mask in masks}) == 3
 
 
-def test_the_mask_of_a_tile_is_its_own(engines, images):
+def test_the_mask_of_a_tile_is_its_own(engines, six_images):
     engine = engines["cpu"]
-    skips = engine.gate(images)[1]
+    skips = engine.gate(six_images)[1]
     backwards = [engine.mask(skips, tile) for tile in reversed(range(6))]
-    alone = [judged(engine, image)[1][0] for image in images[:, None]]
+    alone = [judged(engine, image)[1][0] for image in six_images[:, None]]
     assert np.array_equal(backwards[::-1], alone)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("cpu", np.uint8), ("tensorrt", np.int8)])
-def test_skips_are_handed_over_in_eight_bits(engines, images, name, dtype):
-    skips = engines[name].gate(images[:2])[1]
+def test_skips_are_handed_over_in_eight_bits(engines, six_images, name, dtype):
+    skips = engines[name].gate(six_images[:2])[1]
     assert list(skips) == SKIPS
     assert {skip.dtype for skip in skips.values()} == {np.dtype(dtype)}
     assert [skip.shape[2:] for skip in skips.values()] == [(64 >> k, 64 >> k) for k in range(1, 6)]
 
 
 def test_the_exact_kernels_of_machines_without_vnni_give_the_same(
-    folders, engines, images, monkeypatch
+    folders, engines, six_images, monkeypatch
 ):
     monkeypatch.setattr(runtime.onnx_engine, "_products_overflow", lambda: True)
-    scores, masks = judged(engine_of(folders["cpu"]), images)
-    usual_scores, usual_masks = judged(engines["cpu"], images)
+    scores, masks = judged(engine_of(folders["cpu"]), six_images)
+    usual_scores, usual_masks = judged(engines["cpu"], six_images)
     np.testing.assert_allclose(scores, usual_scores, rtol=0, atol=1e-6)
     assert np.array_equal(masks, usual_masks)
 
 
-def test_the_number_of_threads_changes_no_verdict(folders, engines, images):
-    scores, masks = judged(engine_of(folders["cpu"], threads=2), images)
-    usual_scores, usual_masks = judged(engines["cpu"], images)
+def test_the_number_of_threads_changes_no_verdict(folders, engines, six_images):
+    scores, masks = judged(engine_of(folders["cpu"], threads=2), six_images)
+    usual_scores, usual_masks = judged(engines["cpu"], six_images)
     np.testing.assert_allclose(scores, usual_scores, rtol=0, atol=1e-6)
     assert np.array_equal(masks, usual_masks)
 

@@ -209,7 +209,7 @@ class FlatEngine:
 
     def mask(self, _skips, _tile):
         """Nothing is drawn."""
-        return np.zeros((1, SPEC.height // 2, SPEC.width // 2), np.uint8)
+        return np.zeros((1, SPEC.height, SPEC.width), np.uint8)
 
 
 @pytest.fixture

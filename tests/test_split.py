@@ -36,7 +36,7 @@ def test_gate_and_mask_meet_at_the_skips(float_bundle, int8_bundle):
         assert {t.type.tensor_type.elem_type for t in (*handed, *mask.input)} == {kind}
         assert [dimensions(t)[2:] for t in handed] == [[64 >> k, 64 >> k] for k in range(1, 6)]
         (drawn,) = mask.output
-        assert (drawn.name, dimensions(drawn)) == ("mask", ["N", 1, 32, 32])
+        assert (drawn.name, dimensions(drawn)) == ("mask", ["N", 1, 64, 64])
         assert drawn.type.tensor_type.elem_type == TensorProto.UINT8
 
 

@@ -5,15 +5,18 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from runtime.errors import DataError
 from runtime.images import write_png
 from runtime.tiling import Fit
 from train.checkpoint import load_model
 from train.dataset import SPLITS_FILE, read_dataset
+from train.encoder import encoder
 from train.scorecard import evaluate
 from train.settings import TrainSettings
 from train.training import train
+from train.weights import load_encoder_weights
 
 QUICK = {"width": 64, "height": 64, "weights": "none", "epochs": 1, "batch_size": 4}
 
@@ -58,7 +61,18 @@ def test_a_model_of_several_classes_knows_their_names(drawn_set, tmp_path):
     train(TrainSettings(drawn_set, tmp_path / "run", by_class=True, **QUICK))
     network, record = load_model(tmp_path / "run")
     assert record.class_names == read_dataset(drawn_set).class_names
-    assert network.decoder.draw.out_channels == len(record.class_names) > 1
+    assert network.decoder.draw.out_channels == 4 * len(record.class_names) > 4
+
+
+@pytest.mark.parametrize("freeze_early", [True, False])
+def test_the_first_layers_of_a_pretrained_encoder_are_kept(drawn_set, tmp_path, freeze_early):
+    settings = QUICK | {"weights": "auto", "freeze_early": freeze_early}
+    train(TrainSettings(drawn_set, tmp_path / "run", **settings))
+    network, record = load_model(tmp_path / "run")
+    pretrained = encoder(record.network.encoder)
+    load_encoder_weights(pretrained, record.network.encoder, "auto")
+    learned, given = (e.state_dict()["conv_stem.weight"] for e in (network.encoder, pretrained))
+    assert torch.equal(learned, given) == freeze_early
 
 
 def test_some_samples_may_be_labelled_and_not_drawn(editable, tmp_path):

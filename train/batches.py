@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from runtime.errors import DataError
@@ -28,7 +27,7 @@ PASTE_SHARE = 0.3  # of the good samples
 class Example(NamedTuple):
     """One training tile, or a batch of them.
 
-    Image (H, W, C) uint8; mask (K, H/2, W/2) float, the share of each pixel that is defective;
+    Image (H, W, C) uint8; mask (K, H, W) float, the share of each pixel that is defective;
     label (K,) float in {0, 1}; `drawn` () float is 0 where the mask is not known.
     """
 
@@ -155,7 +154,5 @@ def _in_the_input(planes: Tensor, place: Rect, spec: InputSpec) -> Tensor:
 
 
 def _targets(coverage: Tensor) -> Tensor:
-    """Coverage (K, H, W), 0 to 255, as 0 to 1 at the mask's size, (K, H/2, W/2)."""
-    halves = functional.avg_pool2d(coverage.float(), 2).ceil().to(torch.uint8)
-    targets: list[npt.NDArray[np.float32]] = [target_from_coverage(c.numpy()) for c in halves]
-    return torch.from_numpy(np.stack(targets))
+    """Coverage (K, H, W), 0 to 255, as targets of the same size, 0 to 1."""
+    return torch.from_numpy(np.stack([target_from_coverage(c.numpy()) for c in coverage]))

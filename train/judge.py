@@ -119,6 +119,6 @@ class WholeOnnxEngine:
         return score, masks
 
     def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
-        """The mask of one tile, probability x 255, (K, H/2, W/2)."""
+        """The mask of one tile, probability x 255, (K, H, W)."""
         drawn: npt.NDArray[np.uint8] = skips[tile]
         return drawn

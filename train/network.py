@@ -22,7 +22,7 @@ class NetworkConfig:
 
 
 class Logits(NamedTuple):
-    """Logits: the decision (N, K), the mask (N, K, H/2, W/2), and where the classifier looked.
+    """Logits: the decision (N, K), the mask (N, K, H, W), and where the classifier looked.
 
     `location` (N, K, H/8, W/8) is for training alone, and None without a classifier.
     """
@@ -46,6 +46,7 @@ class JointNetwork(nn.Module):
         super().__init__()
         self.channels = channels
         self.folded = False
+        self.frozen: tuple[str, ...] = ()
         self.encoder = encoder(name)
         levels = self.encoder.feature_info.channels()[-len(STRIDES) :]
         self.classifier = Classifier(levels[1:], classes) if classifier else None
@@ -71,6 +72,32 @@ class JointNetwork(nn.Module):
             pixels = pixels.expand(-1, 3, -1, -1)
         features: list[Tensor] = self.encoder(pixels)
         return features[-len(STRIDES) :]
+
+    def freeze_early(self) -> None:
+        """Leave all that makes the features at strides 2 and 4 as it is, weights and statistics.
+
+        What a pretrained encoder sees there, edges and spots, any surface has; few samples would
+        only spoil it.
+        """
+        self.encoder.eval()
+        self.encoder(torch.zeros(1, 3, 64, 64))[1 - len(STRIDES)].sum().backward()
+        early = [p for p in self.encoder.parameters() if p.grad is not None]
+        self.frozen = tuple(
+            name
+            for name, module in self.encoder.named_modules()
+            if any(p.grad is not None for p in module.parameters(recurse=False))
+        )
+        for parameter in early:
+            parameter.requires_grad_(requires_grad=False)
+            parameter.grad = None
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "JointNetwork":  # noqa: FBT001, FBT002 - torch's
+        """As torch's; the frozen layers stay in evaluation."""
+        super().train(mode)
+        for name in self.frozen:
+            self.encoder.get_submodule(name).eval()
+        return self
 
     def fold_grey(self) -> None:
         """Sum the first convolution over its three equal inputs: the same numbers, a third of it.
@@ -138,7 +165,11 @@ class Evidence(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A U-Net's upward half: resize by 2, concatenate the skip, convolve; made to be fused."""
+    """A U-Net's upward half: resize by 2, concatenate the skip, convolve; made to be fused.
+
+    At stride 2 each place draws its own four pixels: thin defects get borders of the full size, at
+    the cost of the half one.
+    """
 
     def __init__(
         self, levels: list[int], classes: int, widths: tuple[int, ...] = (128, 64, 48, 32)
@@ -149,15 +180,14 @@ class Decoder(nn.Module):
             nn.Sequential(_conv(below + skip, width), _conv(width, width))
             for (below, width), skip in zip(pairwise(inputs), reversed(levels[:-1]), strict=True)
         )
-        self.draw = nn.Conv2d(widths[-1], classes, 1)
+        self.draw = nn.Conv2d(widths[-1], 4 * classes, 1)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
-        """Logits (N, K, H/2, W/2) from features at strides 2 to 32."""
+        """Logits (N, K, H, W) from features at strides 2 to 32."""
         x = skips[-1]
         for merge, skip in zip(self.merge, reversed(skips[:-1]), strict=True):
             x = merge(torch.cat((functional.interpolate(x, scale_factor=2.0), skip), 1))
-        mask: Tensor = self.draw(x)
-        return mask
+        return functional.pixel_shuffle(self.draw(x), 2)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:

@@ -29,6 +29,7 @@ class TrainSettings:
     locate_weight: float = 0.5
     augment: bool = True
     average_decay: float = 0.99
+    freeze_early: bool = True
     seed: int = 0
     workers: int = 0
     devices: int = 1

@@ -31,7 +31,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
-        """The mask of one tile, probability x 255, (K, H/2, W/2)."""
+        """The mask of one tile, probability x 255, (K, H, W)."""
         logits = self._network.decoder([skip[tile : tile + 1] for skip in skips])[0]
         pixels: npt.NDArray[np.uint8] = (
             (torch.sigmoid(logits) * 255 + 0.5).to(torch.uint8).cpu().numpy()

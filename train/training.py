@@ -190,6 +190,8 @@ def _network(settings: TrainSettings, data: Data) -> JointNetwork:
     said = load_encoder_weights(network.encoder, settings.encoder, settings.weights)
     if said:
         console.print(said)
+    elif settings.weights != "none" and settings.freeze_early:
+        network.freeze_early()
     return network
 
 

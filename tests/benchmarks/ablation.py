@@ -27,7 +27,12 @@ ENVIRONMENT = {
 }
 README = Path(__file__).parents[2] / "train" / "README.md"
 BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
-PLAIN = {"augment": False, "average_decay": 0.0, "locate_weight": 0.0}
+PLAIN = {
+    "augment": False,
+    "average_decay": 0.0,
+    "freeze_early": False,
+    "locate_weight": 0.0,
+}
 ROWS = {
     "no classifier: the mask alone": PLAIN | {"classifier": False},
     "classifier (arXiv 2510.13226)": PLAIN,

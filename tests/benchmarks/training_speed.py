@@ -5,7 +5,7 @@
 
 Steps of both alternate, on the same random images, so that what else the machine does hits both.
 The opponent is segmentation_models_pytorch's Unet, its loss BCE, in float32 as it comes; ours is
-given in float32 and in bfloat16, with its whole loss.
+given in float32 and in bfloat16, with its whole loss, and as it trains a pretrained encoder.
 """
 
 import argparse
@@ -36,11 +36,13 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     plain = smp.Unet(f"tu-{DEFAULT_ENCODER}", encoder_weights=None, in_channels=3, classes=1)
-    joint = JointNetwork(DEFAULT_ENCODER, 1, 1, classifier=True)
+    joint, frozen = (JointNetwork(DEFAULT_ENCODER, 1, 1, classifier=True) for _ in range(2))
+    frozen.freeze_early()
     steps = {
         "segmentation_models_pytorch Unet, float32": PlainStep(plain),
         "defectgate, float32": JointStep(joint, torch.float32),
         "defectgate, bf16-mixed": JointStep(joint, torch.bfloat16),
+        "defectgate, bf16-mixed, first layers kept": JointStep(frozen, torch.bfloat16),
     }
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(STEPS):
@@ -62,7 +64,7 @@ def main() -> None:
 def example(samples: int, side: int) -> Example:
     """Noise, with masks that cover a fiftieth."""
     image = torch.randint(0, 256, (samples, side, side, 1), dtype=torch.uint8)
-    mask = (torch.rand(samples, 1, side // 2, side // 2) > 0.98).float()
+    mask = (torch.rand(samples, 1, side, side) > 0.98).float()
     return Example(image, mask, torch.ones(samples, 1), torch.ones(samples))
 
 
@@ -86,7 +88,7 @@ class JointStep:
 
 
 class PlainStep:
-    """One step of the opponent's, with the whole mask at the size of the image."""
+    """One step of the opponent's."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.train()
@@ -95,8 +97,7 @@ class PlainStep:
     def __call__(self, batch: Example) -> None:
         """Forward, backward, update."""
         image = batch.image.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).float() / 255
-        mask = nn.functional.interpolate(batch.mask, scale_factor=2.0)
-        loss = nn.functional.binary_cross_entropy_with_logits(self._network(image), mask)
+        loss = nn.functional.binary_cross_entropy_with_logits(self._network(image), batch.mask)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
