@@ -109,6 +109,7 @@ def calibrate_bundle(
             "export without --int8"
         )
     dataset, inspector = read_dataset(data), inspector_of_bundle(opened)
+    dataset.require_unchanged(opened.manifest.provenance.data_digest, bundle)
     spec = opened.manifest.input
     calibration = calibrate(dataset, bundle / "model.onnx", inspector, spec, settings)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,11 @@ def write_record(path: Path, record: object) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename: the file is whole or as it was."""
+    """Write `content` beside `path`, then rename: the file is whole or as it was.
+
+    Folders on its way are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(content)

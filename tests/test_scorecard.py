@@ -72,8 +72,9 @@ def test_what_is_no_verdict_file_is_said(int8_bundle, visible_set, tmp_path, con
 
 
 def test_the_result_file_has_metrics_intervals_and_parts(int8_bundle, visible_set, tmp_path):
-    metrics = evaluate(int8_bundle, visible_set, "test", tmp_path / "metrics.json", None)
-    found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    path = tmp_path / "not yet there" / "metrics.json"
+    metrics = evaluate(int8_bundle, visible_set, "test", path, None)
+    found = json.loads(path.read_text(encoding="utf-8"))
     intervals, parts = found.pop("intervals"), found.pop("by")
     assert found == metrics
     for name in ("recall", "false_reject_rate", "gated_seg_recall", "gated_seg_miou", "seg_miou"):

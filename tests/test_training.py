@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.calibrating import calibrate_bundle
+from calibration.settings import CalibrationSettings
 from runtime.errors import DataError
 from runtime.images import write_png
 from runtime.tiling import Fit
@@ -129,7 +131,7 @@ def test_a_model_is_not_evaluated_on_classes_that_it_was_not_taught(editable, dr
         evaluate(tmp_path / "run", root, "test", None, None)
 
 
-def test_a_made_split_is_refused_when_the_set_has_changed(editable, tmp_path):
+def test_a_made_split_is_refused_when_the_set_has_changed(editable, plain_bundle, tmp_path):
     root, rows, save = editable
     for row in rows:
         row["split"] = ""
@@ -140,6 +142,8 @@ def test_a_made_split_is_refused_when_the_set_has_changed(editable, tmp_path):
     save(rows[:-1])
     with pytest.raises(DataError, match=r"has no split of its own, and is not as .* was taught it"):
         evaluate(run, root, "test", None, None)
+    with pytest.raises(DataError, match=r"is not as .*bundle was taught it"):
+        calibrate_bundle(plain_bundle, root, tmp_path / "calibration", CalibrationSettings())
     assert evaluate(run, root, "all", None, None)["n"] == 24
 
 

@@ -5,6 +5,8 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.record import write_atomically
+
 HISTORY = "metrics.csv"
 
 
@@ -16,6 +18,14 @@ def add_row(out: Path, row: Mapping[str, float | int | None]) -> None:
         if not path.stat().st_size:
             writer.writeheader()
         writer.writerow(row)
+
+
+def cut(out: Path, rows: int) -> None:
+    """Keep the first `rows` rows: a later one is of an epoch that was not saved."""
+    path = out / HISTORY
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_atomically(path, "".join(lines[: rows + 1]).encode())
 
 
 def cost_of(samples: int, seconds: float) -> dict[str, float | int | None]:

@@ -36,7 +36,7 @@ from train.checkpoint import (
 from train.dataset import SPLITS_FILE, Dataset, check_sample, read_dataset, write_splits
 from train.division import divide_by_group
 from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
-from train.history import add_row, cost_of
+from train.history import add_row, cost_of, cut
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, Logits, NetworkConfig
@@ -76,6 +76,8 @@ def train(settings: TrainSettings) -> ModelRecord:
     if settings.resume:
         facts = load_state(settings.out, modules, optimizer)
         first_epoch = _resumed_epoch(settings, facts, asked, sampler)
+        if fabric.is_global_zero:
+            cut(settings.out, first_epoch)
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
     average.to(fabric.device)
     for epoch in range(first_epoch, settings.epochs):
