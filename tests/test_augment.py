@@ -1,6 +1,5 @@
 """Augmentation: another look at the same surface, with its mask in the same place."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -24,10 +23,20 @@ def test_a_mask_moves_with_its_image(everything, seed):
     image, coverage = Augmentation(everything=everything)(*square(20, 30))
     assert image.dtype == coverage.dtype == torch.uint8
     assert image.shape == coverage.shape == (1, SIDE, SIDE)
-    assert set(np.unique(coverage)) == {0, 255}
     light = image.double()
-    inside, outside = light[coverage > 0], light[coverage == 0]
+    inside, outside = light[coverage == 255], light[coverage == 0]
     assert inside.median() > outside.median() + 40
+
+
+def test_a_border_moves_between_the_pixels():
+    torch.manual_seed(0)
+    augment, areas = Augmentation(), []
+    for _ in range(50):
+        coverage = augment(*square(26, 26))[1].double() / 255
+        assert (coverage > 0.9).any()
+        areas.append(float(coverage.sum()))
+    assert 0.7 * 144 < min(areas) < max(areas) < 1.4 * 144
+    assert sum(area != round(area) for area in areas) > 20
 
 
 def test_every_look_is_another_one():

@@ -8,7 +8,6 @@
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 DEGREES, SHIFT, SIZE = 10.0, 0.075, 0.15
@@ -21,7 +20,7 @@ Pair = tuple[Tensor, Tensor]
 class Augmentation:
     """Takes an image (C, H, W) and coverages (K, H, W), uint8 both, and gives them changed.
 
-    A mask moves by whole pixels and is never blended, so its defects keep their full coverage.
+    A coverage moves as the image does, between the pixels, so a border stays where it is seen.
     Without `everything`, flips and a little light alone, to compare with.
     """
 
@@ -41,21 +40,21 @@ class Augmentation:
 
     def __call__(self, image: Tensor, coverage: Tensor) -> Pair:
         """Another look at the same surface; a defect that it shows stays in the picture."""
-        image, coverage = self._flip(tv_tensors.Image(image), tv_tensors.Mask(coverage))
+        channels = len(image)
+        both = self._flip(torch.cat((image, coverage)))
+        image, coverage = both[:channels], both[channels:]
         if not self._everything:
-            lit = self._plain_light(image)
-            return lit.as_subclass(Tensor), coverage.as_subclass(Tensor)
+            return self._plain_light(image), coverage
         if torch.rand(()) < 0.8:  # noqa: PLR2004
-            moved = self._moved(image, coverage)
-            if torch.equal(_classes(moved[1]), _classes(coverage)):
-                image, coverage = moved
-        lit = self._light(image).clamp(0, 255).round().to(torch.uint8)
-        return lit.as_subclass(Tensor), coverage.as_subclass(Tensor)
+            moved = self._moved(both)
+            if torch.equal(_classes(moved[channels:]), _classes(coverage)):
+                image, coverage = moved[:channels], moved[channels:]
+        return self._light(image).clamp(0, 255).round().to(torch.uint8), coverage
 
-    def _moved(self, image: Tensor, coverage: Tensor) -> Pair:
-        height, width = image.shape[-2:]
+    def _moved(self, planes: Tensor) -> Tensor:
+        height, width = planes.shape[-2:]
         margin = [round(MARGIN * width), round(MARGIN * height)]
-        padded = (v2.functional.pad(x, margin, padding_mode="reflect") for x in (image, coverage))
+        padded = v2.functional.pad(planes, margin, padding_mode="reflect")
         shift = SHIFT / (1 + 2 * MARGIN)  # of the padded sides
         move = v2.RandomAffine(
             DEGREES * min(height, width) / max(height, width),
@@ -63,9 +62,8 @@ class Augmentation:
             (1 - SIZE, 1 + SIZE),
             interpolation=v2.InterpolationMode.BILINEAR,
         )
-        moved = move(*padded)
-        image, coverage = (v2.functional.center_crop(x, [height, width]) for x in moved)
-        return image, coverage
+        moved: Tensor = v2.functional.center_crop(move(padded), [height, width])
+        return moved
 
 
 def _classes(coverage: Tensor) -> Tensor:
