@@ -117,12 +117,13 @@ def one(data: Path, result: Path, changes: dict[str, object]) -> None:
 
 
 def results_table(out: Path, name: str, seeds: int) -> str:
-    """The rows of one dataset: mean and spread (lowest to highest) over the seeds."""
+    """The rows of one dataset: mean and spread over the seeds; none where a run failed."""
     rows = []
     for row, title in enumerate(ROWS):
-        results = [
-            json.loads(result_of(out, name, row, seed).read_text("utf-8")) for seed in range(seeds)
-        ]
+        files = [result_of(out, name, row, seed) for seed in range(seeds)]
+        if not all(file.exists() for file in files):
+            continue
+        results = [json.loads(file.read_text("utf-8")) for file in files]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
         rows.append([title, *cells])
     title = f"{name}, test split, {SETS[name]['epochs']} epochs, {seeds} seeds"
