@@ -3,8 +3,9 @@
     python tests/benchmarks/int8.py --sets FOLDER --runs runs/ablation --out runs/int8
 
 FOLDER holds the datasets, --runs what `ablation.py` trained. Each model is quantised as a whole, no
-layer goes back to float; the threshold is chosen anew on validation, as `export` does, and the test
-split is measured. --curve goes through the number of images and their defective share instead.
+layer goes back to float; the last row is what `export` makes of it, with the layers in float that
+its limits need. The threshold is chosen anew on validation, as `export` does, and the test split is
+measured. --curve goes through the number of images and their defective share instead.
 
 NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
 names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
@@ -19,11 +20,14 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from rich.console import Console
 from tables import cell, table
@@ -31,11 +35,13 @@ from tables import cell, table
 from calibration.calibrating import calibration_tiles, embeddings_of
 from calibration.ranges import activation_ranges
 from calibration.selection import choose, record_of
-from calibration.settings import RangeMethod
+from calibration.settings import CalibrationSettings, RangeMethod
+from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx, part_of
 from export.judging import Promise, Source, inspector_of, source_of
 from export.renderings import CPU, TENSORRT
 from export.split import write_split
+from runtime.errors import QualityError
 from runtime.inspection import Inspector
 from runtime.spec import Limits
 from train.checkpoint import load_model
@@ -51,7 +57,9 @@ COLUMNS = {
     "Seg_mIoU": "seg_miou",
     "image AP": "image_ap",
     "flipped": "flipped",
+    "in float": "float_layers",
 }
+PROMISE = Promise(0.01, 0.95)
 DEFECT_RICH = 0.7
 SHARES, NUMBERS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), (8, 16, 32, 64, 128, 256)
 console = Console(stderr=True)
@@ -67,6 +75,7 @@ class Choice:
     at_random: bool = False
     method: RangeMethod = RangeMethod.MINMAX
     model_optimizer: bool = False
+    exported: bool = False
 
 
 ROWS = (
@@ -77,6 +86,7 @@ ROWS = (
     Choice("32 defect-rich, entropy", method=RangeMethod.ENTROPY),
 )
 OPTIMIZED = Choice("32 defect-rich, Model-Optimizer", model_optimizer=True)
+EXPORTED = Choice("32 defect-rich, as exported", exported=True)
 CURVE = (
     *(Choice(f"32, {share:.0%} defective", share=share) for share in SHARES),
     *(Choice(f"{images}, 70 % defective", images) for images in NUMBERS),
@@ -90,8 +100,8 @@ class Network:
     def __init__(self, run: Path, data: Path, folder: Path, seed: int) -> None:
         network, self.record = load_model(run)
         dataset = read_dataset(data).taught(self.record.class_names)
-        self.source: Source = source_of(self.record, dataset, Promise(0.01, 0.95))
-        self.folder, self.seed = folder, seed
+        self.source: Source = source_of(self.record, dataset, PROMISE)
+        self.run, self.data, self.folder, self.seed = run, data, folder, seed
         model = float_onnx(network, self.record.input)
         write_split(model, folder / "float")
         self.model = part_of(model, ["image"], ["score", "mask"])
@@ -112,7 +122,7 @@ class Network:
     def metrics(self, outcomes: list[Outcome]) -> dict[str, Any]:
         """Their metrics, and how many verdicts are other than those of the float network."""
         flipped = sum(a.opened != b.opened for a, b in zip(outcomes, self.exact, strict=True))
-        return {**summary(outcomes, 0.0), "flipped": flipped}
+        return {**summary(outcomes, 0.0), "flipped": flipped, "float_layers": 0}
 
     def chosen(self, choice: Choice) -> list[Sample] | None:
         """The calibration images; None where the set has not got them."""
@@ -130,6 +140,9 @@ class Network:
 
     def quantized(self, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
         """The metrics of each rendering, by its name, over the images of `choice`."""
+        if choice.exported:
+            yield from self.exported(choice)
+            return
         samples = self.chosen(choice)
         if samples is None:
             return
@@ -147,22 +160,45 @@ class Network:
                 inspector = inspector_of(folder, self.record, Limits())
                 yield kind.name, self.metrics(self.outcomes(inspector))
 
+    def exported(self, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
+        """As `quantized`, by `defectgate export`; nothing where it refuses the model."""
+        bundle, calibrate = self.folder / "bundle", CalibrationSettings(choice.images)
+        asked = ExportSettings(self.run, bundle, self.data, True, None, calibrate, PROMISE, None)  # noqa: FBT003
+        try:
+            export(asked)
+        except QualityError as error:
+            console.print(str(error))
+            return
+        parity = json.loads((bundle / "parity.json").read_bytes())["renderings"]
+        for kind in (CPU, TENSORRT):
+            inspector = inspector_of(bundle / kind.name, self.record, Limits())
+            layers = {"float_layers": len(parity[kind.name]["float_layers"])}
+            yield kind.name, self.metrics(self.outcomes(inspector)) | layers
+
     def model_optimized(self, tiles: list[Any]) -> Inspector:
         """The network as NVIDIA's Model-Optimizer quantises it with its largest magnitudes."""
-        from modelopt.onnx.quantization import quantize
-
         path = self.folder / "optimized.onnx"
-        quantize(
-            str(self.folder / "model.onnx"),
-            calibration_data={"image": np.concatenate(tiles)},
-            calibration_method="max",
-            calibration_eps=["cpu"],
-            high_precision_dtype="fp32",
-            output_path=str(path),
-            log_level="ERROR",
-        )
+        images = np.concatenate(tiles)
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            apart.submit(optimize, self.folder / "model.onnx", images, path, sys.path).result()
         record = self.record
         return Inspector(WholeOnnxEngine(path), record.input, Limits(), record.class_names)
+
+
+def optimize(model: Path, images: npt.NDArray[np.uint8], out: Path, search: list[str]) -> None:
+    """Run Model-Optimizer, in a process of its own: it alters onnxruntime."""
+    sys.path[:] = search
+    from modelopt.onnx.quantization import quantize
+
+    quantize(
+        str(model),
+        calibration_data={"image": images},
+        calibration_method="max",
+        calibration_eps=["cpu"],
+        high_precision_dtype="fp32",
+        output_path=str(out),
+        log_level="ERROR",
+    )
 
 
 def main() -> None:
@@ -179,6 +215,8 @@ def main() -> None:
     if asked.model_optimizer:
         sys.path.append(str(asked.model_optimizer))
         choices += (OPTIMIZED,)
+    if not asked.curve:
+        choices += (EXPORTED,)
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in SETS:
         results = [
@@ -197,7 +235,7 @@ def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> d
         return results
     with tempfile.TemporaryDirectory() as folder:
         network = Network(run, data, Path(folder), int(run.name[-1]))
-        results["float"] = {"": network.metrics(network.exact)}
+        results["float"] = {"": network.metrics(network.exact) | {"float_layers": None}}
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
             results[choice.title] = dict(network.quantized(choice))
