@@ -5,8 +5,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtime.inspection import open_tiles
+from runtime.images import write_png
+from runtime.inspection import Inspector, open_tiles
+from runtime.spec import InputSpec, Limits
+from train.drawing import MaskFile
+from train.evaluation import choose_mask_limits, found_mask, predictions
 from train.operating_point import best_recall_threshold, mask_limit_candidates
+from train.sample import Sample
 
 coarse = st.integers(0, 8).map(lambda eighths: eighths / 8)
 scores = coarse | st.floats(0, 1, width=32)
@@ -86,5 +91,33 @@ def test_no_minimum_area_exceeds_half_of_the_smallest_defect(smallest):
     assert all(0 < threshold < 1 and area >= 0 for threshold, area in candidates)
 
 
-def test_the_plainest_limits_come_first_and_so_win_a_tie():
-    assert mask_limit_candidates(8)[0] == (0.5, 0)
+class Speckled:
+    """An engine that draws the defect, and a speck beside it."""
+
+    name = "speckled"
+
+    def __init__(self, drawn):
+        self.drawn = drawn.copy()
+        self.drawn[60, 60] = 255
+
+    def gate(self, images):
+        """Sure of every image."""
+        return np.ones((len(images), 1), np.float32), None
+
+    def mask(self, _skips, _tile):
+        """The same for each."""
+        return self.drawn[None]
+
+
+def test_of_limits_that_are_as_good_those_without_specks_are_chosen(tmp_path):
+    defect = np.zeros((64, 64), np.uint8)
+    defect[10:40, 10:50] = 255
+    write_png(tmp_path / "m.png", defect // 255)
+    drawing = MaskFile(tmp_path / "m.png", None)
+    sample = Sample("a", tmp_path / "m.png", drawing, True, "pit", "val", "a")  # noqa: FBT003
+    spec = InputSpec(64, 64, 1)
+    inspector = Inspector(Speckled(defect), spec, Limits(), ("defect",))
+    limits = choose_mask_limits(inspector, [sample], spec, 0.5)
+    assert limits == Limits(0.5, 0.5, 30 * 40 / 2)
+    (prediction,) = predictions(inspector, [sample], spec)
+    assert found_mask(prediction, limits, [0]).sum() == 30 * 40
