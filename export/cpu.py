@@ -33,6 +33,7 @@ def quantize_for_cpu(
         name: TensorData(lowest=np.float32(lowest), highest=np.float32(highest))
         for name, (lowest, highest) in ranges.items()
     }
+    before = _before(copied, float_layers)
     quantizer = QDQQuantizer(
         copied,
         per_channel=True,
@@ -41,12 +42,12 @@ def quantize_for_cpu(
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[n.name for n in copied.graph.node if _quantized(n)],
-        nodes_to_exclude=[*float_layers, *_before(copied, float_layers)],
+        nodes_to_exclude=[*float_layers, *before],
         op_types_to_quantize=list(QUANTIZED_OPS),
         extra_options={},
     )
     quantizer.quantize_model()
-    _read_unrounded(quantizer.model.model, float_layers)
+    _read_unrounded(quantizer.model.model, {*float_layers, *before})
     quantizer.model.topological_sort()
     return onnx.shape_inference.infer_shapes(quantizer.model.model)
 
@@ -68,9 +69,14 @@ def _before(model: ModelProto, float_layers: Collection[str]) -> list[str]:
     return before
 
 
-def _read_unrounded(model: ModelProto, float_layers: Collection[str]) -> None:
+def _read_unrounded(model: ModelProto, names: Collection[str]) -> None:
+    """Let the named nodes read what was quantised for others as it was before.
+
+    An activation too: its input is wider than what it leaves, and eight bits are coarse there.
+    """
     maker = {name: node for node in model.graph.node for name in node.output}
-    for node in model.graph.node:
-        back = maker.get(node.input[0]) if node.name in float_layers else None
-        if back is not None and back.op_type == "DequantizeLinear":
-            node.input[0] = maker[back.input[0]].input[0]
+    for node in (n for n in model.graph.node if n.name in names):
+        for index, name in enumerate(node.input):
+            back = maker.get(name)
+            if back is not None and back.op_type == "DequantizeLinear":
+                node.input[index] = maker[back.input[0]].input[0]

@@ -273,6 +273,22 @@ def test_float_layers_read_no_int8_and_the_others_still_do(int8_bundle, tmp_path
     assert kinds == {onnx.TensorProto.FLOAT if count >= 30 else onnx.TensorProto.INT8}
 
 
+def test_nothing_is_rounded_between_a_float_layer_of_the_cpu_and_what_computed_its_input(
+    int8_bundle,
+):
+    model = onnx.load(int8_bundle / "model.onnx")
+    ranges = json.loads((int8_bundle / "scales.json").read_bytes())["ranges"]
+    for layer in convolutions(model)[1::4]:
+        graph = quantize_for_cpu(model, ranges, [layer]).graph
+        maker = {name: node for node in graph.node for name in node.output}
+        above = [next(node for node in graph.node if node.name == layer).input[0]]
+        while above:
+            node = maker.get(above.pop())
+            if node is not None and node.op_type != "Conv":
+                assert node.op_type != "QuantizeLinear", (layer, node.name)
+                above += node.input[:1] if node.op_type == "Resize" else node.input
+
+
 @pytest.mark.parametrize("count", [1, 7, 30, 1000])
 def test_the_cpu_rendering_with_float_layers_says_what_float_says(
     int8_bundle, six_images, tmp_path, count
