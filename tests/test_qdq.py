@@ -67,10 +67,13 @@ class Quantized:
 
 @pytest.fixture(scope="module", params=["tf_efficientnet_lite0", "resnet18"])
 def quantized(request, int8_bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
     if request.param == "resnet18":
-        return quantized_resnet(tmp_path_factory.mktemp("resnet18"))
-    scales = json.loads((int8_bundle / "scales.json").read_bytes())
-    return quantized_in(int8_bundle, scales["ranges"])
+        return quantized_resnet(folder)
+    model = onnx.load(int8_bundle / "model.onnx")
+    return quantized_in(
+        folder, model, json.loads((int8_bundle / "scales.json").read_bytes())["ranges"]
+    )
 
 
 def quantized_resnet(folder):
@@ -81,13 +84,14 @@ def quantized_resnet(folder):
     onnx.save(model, folder / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64, 1), dtype=np.uint8)
     ranges = activation_ranges(folder / "model.onnx", images, RangeMethod.MINMAX)
+    return quantized_in(folder, model, ranges)
+
+
+def quantized_in(folder, model, ranges):
+    """The rendering with no layer in float, whatever parity asked for."""
     write_split(insert_qdq(model, ranges), folder / "tensorrt", "{}.int8".format)
-    return quantized_in(folder, ranges)
-
-
-def quantized_in(folder, ranges):
-    names = ("model.onnx", "tensorrt/gate.onnx", "tensorrt/mask.onnx")
-    return Quantized(*(Graph(onnx.load(folder / name)) for name in names), ranges)
+    halves = (onnx.load(folder / "tensorrt" / f"{name}.onnx") for name in ("gate", "mask"))
+    return Quantized(*map(Graph, (model, *halves)), ranges)
 
 
 def test_there_is_no_padding_and_no_transposed_convolution(quantized):
