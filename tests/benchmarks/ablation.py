@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from tables import cell, table
+from tables import cell, put, table
 
 # One core each; and large buffers are kept from step to step, not given back to the system.
 ENVIRONMENT = {
@@ -25,8 +25,6 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
 }
-README = Path(__file__).parents[2] / "train" / "README.md"
-BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
 PLAIN = {
     "augment": False,
     "average_decay": 0.0,
@@ -77,9 +75,7 @@ def main() -> None:
     text = "\n\n".join(results_table(asked.out, name, asked.seeds) for name in SETS)
     sys.stdout.write(text + "\n")
     if asked.write:
-        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-        after = rest.split(END)[1]
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        put("train/README.md", "ablation", text)
 
 
 def result_of(out: Path, name: str, row: int, seed: int) -> Path:

@@ -5,7 +5,7 @@
 FOLDER holds the datasets, --runs what `ablation.py` trained. Each model is quantised as a whole, no
 layer goes back to float; the last row is what `export` makes of it, with the layers in float that
 its limits need. The threshold is chosen anew on validation, as `export` does, and the test split is
-measured. --curve goes through the number of images and their defective share instead.
+measured. With --write the tables go into export/README.md.
 
 NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
 names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
@@ -19,7 +19,7 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from rich.console import Console
-from tables import cell, table
+from tables import cell, put, table
 
 from calibration.calibrating import calibration_tiles, embeddings_of
 from calibration.ranges import activation_ranges
@@ -39,7 +39,7 @@ from calibration.settings import CalibrationSettings, RangeMethod
 from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx, part_of
 from export.judging import Promise, Source, inspector_of, source_of
-from export.renderings import CPU, TENSORRT
+from export.renderings import CPU, TENSORRT, Kind
 from export.split import write_split
 from runtime.errors import QualityError
 from runtime.inspection import Inspector
@@ -61,7 +61,6 @@ COLUMNS = {
 }
 PROMISE = Promise(0.01, 0.95)
 DEFECT_RICH = 0.7
-SHARES, NUMBERS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), (8, 16, 32, 64, 128, 256)
 console = Console(stderr=True)
 
 
@@ -87,11 +86,6 @@ ROWS = (
 )
 OPTIMIZED = Choice("32 defect-rich, Model-Optimizer", model_optimizer=True)
 EXPORTED = Choice("32 defect-rich, as exported", exported=True)
-CURVE = (
-    *(Choice(f"32, {share:.0%} defective", share=share) for share in SHARES),
-    *(Choice(f"{images}, 70 % defective", images) for images in NUMBERS),
-    *(Choice(f"{images} random", images, None, at_random=True) for images in NUMBERS),
-)
 
 
 class Network:
@@ -138,8 +132,10 @@ class Network:
             return random.Random(self.seed).sample(pool, min(choice.images, len(pool)))  # noqa: S311
         return [s for s, _, _ in choose(self.training, self.embeddings, choice.images, share or 0)]
 
-    def quantized(self, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The metrics of each rendering, by its name, over the images of `choice`."""
+    def quantized(
+        self, choice: Choice, kinds: Sequence[Kind] = (CPU, TENSORRT)
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The metrics of the renderings `kinds`, by name, over the images of `choice`."""
         if choice.exported:
             yield from self.exported(choice)
             return
@@ -153,7 +149,7 @@ class Network:
             yield TENSORRT.name, self.metrics(self.outcomes(self.model_optimized(tiles)))
             return
         ranges = activation_ranges(self.folder / "model.onnx", tiles, choice.method)
-        for kind in (CPU, TENSORRT):
+        for kind in kinds:
             with tempfile.TemporaryDirectory() as beside:
                 folder = Path(beside) / kind.name
                 write_split(kind.quantize(self.model, ranges, ()), folder, kind.border.format)
@@ -208,22 +204,26 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="what ablation.py trained")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--curve", action="store_true", help="number and share instead")
     parser.add_argument("--model-optimizer", type=Path, help="folder with NVIDIA's Model-Optimizer")
+    parser.add_argument("--write", action="store_true", help="put the tables into export/README.md")
     asked = parser.parse_args()
-    choices = CURVE if asked.curve else ROWS
+    choices = ROWS
     if asked.model_optimizer:
         sys.path.append(str(asked.model_optimizer))
         choices += (OPTIMIZED,)
-    if not asked.curve:
-        choices += (EXPORTED,)
+    choices += (EXPORTED,)
     asked.out.mkdir(parents=True, exist_ok=True)
+    tables = []
     for name in SETS:
         results = [
             measured(asked.runs / f"{name}-row2-seed{seed}", asked.sets / name, asked.out, choices)
             for seed in range(asked.seeds)
         ]
-        sys.stdout.write(results_table(name, results, choices) + "\n\n")
+        tables.append(results_table(name, results, choices))
+    text = "\n\n".join(tables)
+    sys.stdout.write(text + "\n")
+    if asked.write:
+        put("export/README.md", "int8", text)
 
 
 def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> dict[str, Any]:

@@ -2,6 +2,17 @@
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def put(readme: str, name: str, text: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in the file `readme`."""
+    path, begin, end = ROOT / readme, f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
