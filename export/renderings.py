@@ -1,14 +1,17 @@
 """The INT8 renderings of one float network, each with as few float layers as keep its recall."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from onnx import ModelProto
 from rich.console import Console
 
 from calibration.calibrating import Calibration, calibration_tiles
+from export.correction import Shifts, corrected, shifts_of
 from export.cpu import quantize_for_cpu
 from export.fallback import fewest_float_layers
 from export.judging import Judged, Source, inspector_of, judge, measure
@@ -30,18 +33,20 @@ console = Console(stderr=True)
 class Kind:
     """A kind of rendering: its folder, how it is made, and what its INT8 tensors are called.
 
-    `fused` is as onnxruntime can run it (`runtime.onnx_engine`).
+    `fused` is as onnxruntime can run it (`runtime.onnx_engine`); `rounds_as` names the first kind
+    that rounds the same.
     """
 
     name: str
     quantize: Quantize
     border: str
+    rounds_as: str
     fused: bool = True
 
 
-CPU = Kind("cpu", quantize_for_cpu, "{}_QuantizeLinear_Output")
-TENSORRT = Kind("tensorrt", insert_qdq, "{}.int8")
-TYPED = Kind("tensorrt/typed", insert_typed_qdq, "{}.int8", fused=False)
+CPU = Kind("cpu", quantize_for_cpu, "{}_QuantizeLinear_Output", "cpu")
+TENSORRT = Kind("tensorrt", insert_qdq, "{}.int8", "tensorrt")
+TYPED = Kind("tensorrt/typed", insert_typed_qdq, "{}.int8", "tensorrt", fused=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Quantizer:
     source: Source
     exact: Judged
     beside: Path
+    shifts: dict[str, Shifts] = field(default_factory=dict)  # by `Kind.rounds_as`
 
     def render(self, kind: Kind, float_layers: Sequence[str], limits: Limits | None) -> Rendering:
         """One attempt. Without `limits` it gets a threshold of its own, and may promise."""
@@ -82,16 +88,26 @@ class Quantizer:
 
     def harms(self, kind: Kind) -> dict[str, float]:
         """How much each layer harms, over calibration images; the most harmful first."""
-        record, images = self.source.record, self.calibration.images.images
-        asked = images[:: -(-len(images) // ASKED)]
-        root = self.source.dataset.root
-        tiles = list(calibration_tiles(asked, root, self.exact.inspector, record.input))
-        level = record.limits.mask_threshold
+        tiles = self._tiles(ASKED)
+        level = self.source.record.limits.mask_threshold
         quantize = partial(self._quantized, kind)
         return harms(self.model, quantize, tiles, level, fused=kind.fused)
 
     def _quantized(self, kind: Kind, float_layers: Sequence[str]) -> ModelProto:
-        return kind.quantize(self.model, self.calibration.scales.ranges, float_layers)
+        ranges = self.calibration.scales.ranges
+        if kind.rounds_as not in self.shifts:
+            tiles = self._tiles(len(self.calibration.images.images))
+            self.shifts[kind.rounds_as] = shifts_of(
+                self.model, lambda model: kind.quantize(model, ranges, ()), tiles
+            )
+        model = corrected(self.model, self.shifts[kind.rounds_as], float_layers)
+        return kind.quantize(model, ranges, float_layers)
+
+    def _tiles(self, most: int) -> list[npt.NDArray[np.uint8]]:
+        """The tiles of at most so many calibration images, taken evenly."""
+        images = self.calibration.images.images[:: -(-len(self.calibration.images.images) // most)]
+        root, spec = self.source.dataset.root, self.source.record.input
+        return list(calibration_tiles(images, root, self.exact.inspector, spec))
 
     def _compared(self, judged: Judged) -> Metrics:
         if self.source.missing:

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from calibration.calibrating import calibration_tiles, embeddings_of
 from calibration.ranges import activation_ranges
 from calibration.selection import choose, record_of
 from calibration.settings import CalibrationSettings, RangeMethod
+from export.correction import corrected, shifts_of
 from export.exporting import ExportSettings, export
 from export.float_onnx import float_onnx, part_of
 from export.judging import Promise, Source, inspector_of, source_of
@@ -72,17 +74,16 @@ class Choice:
     images: int = 32
     share: float | None = DEFECT_RICH
     at_random: bool = False
-    method: RangeMethod = RangeMethod.MINMAX
     model_optimizer: bool = False
     exported: bool = False
+    corrected: bool = True
 
 
 ROWS = (
     Choice("32 random", share=None, at_random=True),
     Choice("32 clean", share=0.0, at_random=True),
     Choice("32 defect-rich"),
-    Choice("32 defect-rich, percentile", method=RangeMethod.PERCENTILE),
-    Choice("32 defect-rich, entropy", method=RangeMethod.ENTROPY),
+    Choice("32 defect-rich, biases as they are", corrected=False),
 )
 OPTIMIZED = Choice("32 defect-rich, Model-Optimizer", model_optimizer=True)
 EXPORTED = Choice("32 defect-rich, as exported", exported=True)
@@ -148,11 +149,15 @@ class Network:
         if choice.model_optimizer:
             yield TENSORRT.name, self.metrics(self.outcomes(self.model_optimized(tiles)))
             return
-        ranges = activation_ranges(self.folder / "model.onnx", tiles, choice.method)
+        ranges = activation_ranges(self.folder / "model.onnx", tiles, RangeMethod.MINMAX)
         for kind in kinds:
+            model = self.model
+            if choice.corrected:
+                rounded = partial(kind.quantize, ranges=ranges, float_layers=())
+                model = corrected(model, shifts_of(model, rounded, tiles), ())
             with tempfile.TemporaryDirectory() as beside:
                 folder = Path(beside) / kind.name
-                write_split(kind.quantize(self.model, ranges, ()), folder, kind.border.format)
+                write_split(kind.quantize(model, ranges, ()), folder, kind.border.format)
                 inspector = inspector_of(folder, self.record, Limits())
                 yield kind.name, self.metrics(self.outcomes(inspector))
 
