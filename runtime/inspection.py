@@ -122,7 +122,7 @@ class Inspector:
             self._batch = np.zeros((len(placed), *self._batch.shape[1:]), np.uint8)
         batch = self._batch[: len(placed)]
         for tile, image in zip(placed, batch, strict=True):
-            preprocess(np.asarray(frame.pixels), frame.format, tile, image)
+            preprocess(np.asarray(frame.pixels), frame.format, tile, image, turn=frame.turn)
         return placed, batch
 
     def draw(self, scored: Scored, chosen: Iterable[int]) -> Canvas:

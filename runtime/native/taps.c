@@ -2,9 +2,10 @@
 
 #include <stdlib.h>
 
-static enum dg_status reserve(struct dg_taps *taps, int32_t length, int32_t longest)
+static enum dg_status reserve(struct dg_taps *taps, int32_t length, int32_t most)
 {
-    const size_t outputs = (size_t)length;
+    const size_t outputs = ((size_t)length + 7) / 8 * 8;
+    const int32_t longest = most <= 4 ? 4 : (most + 7) / 8 * 8;
     *taps = (struct dg_taps){
         .length = length,
         .longest = longest,
@@ -54,7 +55,8 @@ static void interpolate(struct dg_taps *taps, int32_t i, int64_t source, int64_t
 enum dg_status dg_taps_make(struct dg_taps *taps, int32_t source, int32_t target, int32_t total)
 {
     const int shrinks = source >= target;
-    const enum dg_status status = reserve(taps, target, shrinks ? source / target + 2 : 2);
+    const int32_t most = shrinks ? source / target + (source % target ? 2 : 0) : 2;
+    const enum dg_status status = reserve(taps, target, most);
     if (status != DG_OK)
         return status;
     for (int32_t i = 0; i < target; i++) {
@@ -66,9 +68,17 @@ enum dg_status dg_taps_make(struct dg_taps *taps, int32_t source, int32_t target
     return DG_OK;
 }
 
+static int32_t most_of(const struct dg_taps *taps)
+{
+    int32_t most = 0;
+    for (int32_t i = 0; i < taps->length; i++)
+        most = taps->count[i] > most ? taps->count[i] : most;
+    return most;
+}
+
 enum dg_status dg_taps_halve(struct dg_taps *pairs, const struct dg_taps *taps, int32_t shift)
 {
-    const enum dg_status status = reserve(pairs, taps->length, taps->longest / 2 + 1);
+    const enum dg_status status = reserve(pairs, taps->length, most_of(taps) / 2 + 1);
     if (status != DG_OK)
         return status;
     for (int32_t i = 0; i < taps->length; i++) {
