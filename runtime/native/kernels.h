@@ -39,18 +39,24 @@ struct dg_mix {
  * bits. Arrays do not overlap, other than those that are only read.
  */
 struct dg_kernels {
-    /* line[j] = (sum of weight * sample j) >> 1. Packed samples come in whole groups of four. */
-    void (*average_rows[DG_DEPTHS])(uint16_t *line, size_t samples, const struct dg_rows *rows);
+    /* one[j] = (sum of weight * sample j) >> 1. Where there is an `other`, the samples, an even
+     * number, go to both by turns. Packed samples come in whole groups of four. */
+    void (*average_rows[DG_DEPTHS])(uint16_t *one, uint16_t *other, size_t samples,
+                                    const struct dg_rows *rows);
     /* even[i] = line[2 i], odd[i] = line[2 i + 1], for i < pairs. */
     void (*deal_pairs)(uint16_t *even, uint16_t *odd, const uint16_t *line, size_t pairs);
     /* parts[c][i] = line[3 i + c], for i < triples. */
     void (*deal_triples)(uint16_t *const *parts, const uint16_t *line, size_t triples);
-    /* plane[i] = (sum of weight * sample + (1 << 20)) >> 21, for each output of the table. */
-    void (*average_columns)(uint8_t *plane, const struct dg_taps *taps, const uint16_t *samples);
+    /* planes[c][i] = (sum of weight * samples[c] + (1 << 20)) >> 21, for each output i of the
+     * table and 1 to 3 channels c. */
+    void (*average_columns)(uint8_t *const *planes, uint16_t *const *samples, int32_t channels,
+                            const struct dg_taps *taps);
     void (*mix)(uint8_t *mixed, const uint8_t *const *planes, const struct dg_mix *mix,
                 size_t width);
     /* pixels[3 i + c] = planes[c][i]; of `pixels` nothing but 3 * width bytes is written. */
     void (*interleave)(uint8_t *pixels, const uint8_t *const *planes, size_t width);
+    /* The same with R G B from planes Y U V, as preprocess.h has it. */
+    void (*rgb_from_yuv)(uint8_t *pixels, const uint8_t *const *planes, size_t width);
 };
 
 extern const struct dg_kernels dg_kernels_plain;

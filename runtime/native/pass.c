@@ -9,12 +9,6 @@ enum { ROW_TOTAL = 256, COLUMN_TOTAL = 16384, AHEAD_MAX = 8 };
 static const struct dg_mix GREY_FROM_RGB = {.weights = {4899, 9617, 1868}, .shift = 14,
                                             .offset = 8192};
 
-/* The offsets are those of preprocess.h, multiplied out. */
-static const struct dg_mix RGB_FROM_YUV[] = {
-    {.weights = {298, 0, 409}, .shift = 8, .offset = 128 - 298 * 16 - 409 * 128},
-    {.weights = {298, -100, -208}, .shift = 8, .offset = 128 - 298 * 16 + 308 * 128},
-    {.weights = {298, 516, 0}, .shift = 8, .offset = 128 - 298 * 16 - 516 * 128},
-};
 static const struct dg_mix GREY_FROM_Y = {.weights = {298}, .shift = 8, .offset = 128 - 298 * 16};
 
 static bool is_yuv(const struct dg_pass *pass)
@@ -69,13 +63,13 @@ static enum dg_status make_room(struct dg_pass *pass)
     const size_t samples = pass->columns * (size_t)pass->layout->samples + DG_SLACK;
     const size_t channel = pass->columns + DG_SLACK, plane = (size_t)pass->width + DG_SLACK;
     const size_t words = samples + 4 * channel;
-    pass->memory = calloc(words * sizeof *pass->line + 6 * plane, 1);
+    pass->memory = calloc(words * sizeof *pass->line + 4 * plane, 1);
     if (!pass->memory)
         return DG_NO_MEMORY;
     pass->line = (uint16_t *)(void *)pass->memory;
     for (size_t c = 0; c < 4; c++)
         pass->samples[c] = pass->line + samples + c * channel;
-    for (size_t c = 0; c < 6; c++)
+    for (size_t c = 0; c < 4; c++)
         pass->planes[c] = pass->memory + words * sizeof *pass->line + c * plane;
     return DG_OK;
 }
@@ -118,31 +112,31 @@ static void choose_rows(struct dg_rows *rows, const struct dg_taps *taps, int32_
     }
 }
 
-/* Step 2 for one plane, or for one of the two rows of Bayer cells. */
-static void average_rows(const struct dg_pass *pass, int32_t i, int32_t plane, uint16_t *line)
+/* Step 2 for one plane, or for one of the two rows of Bayer cells; to two parts in turn, or, where
+ * there is no other, to one. */
+static void average_rows(const struct dg_pass *pass, int32_t i, int32_t plane, uint16_t *one,
+                         uint16_t *other)
 {
     struct dg_rows rows;
+    const enum dg_depth depth = pass->layout->depth;
     const bool is_half = pass->layout->family == DG_FAMILY_BAYER || plane == 1;
     choose_rows(&rows, is_half ? &pass->half_rows : &pass->rows, i, pass->corners[plane],
                 pass->strides[plane]);
     rows.shift = pass->layout->shift;
     rows.ahead = pass->strides[plane] * (rows.count < AHEAD_MAX ? rows.count : AHEAD_MAX);
     const size_t samples = pass->columns * (size_t)pass->layout->samples;
-    pass->kernels->average_rows[pass->layout->depth](line, samples, &rows);
+    pass->kernels->average_rows[depth](one, other, samples, &rows);
 }
 
 static void average_cells(const struct dg_pass *pass, int32_t i)
 {
     const int8_t *const order = pass->layout->order;
-    uint16_t *const *const samples = pass->samples;
     const size_t cells = pass->columns / 2;
-    for (int32_t row = 0; row < 2; row++) {
-        average_rows(pass, i, row, pass->line);
-        pass->kernels->deal_pairs(samples[order[2 * row]], samples[order[2 * row + 1]], pass->line,
-                                  cells);
-    }
-    uint16_t *restrict green = samples[1];
-    const uint16_t *restrict other = samples[3];
+    for (int32_t row = 0; row < 2; row++)
+        average_rows(pass, i, row, pass->samples[order[2 * row]],
+                     pass->samples[order[2 * row + 1]]);
+    uint16_t *restrict green = pass->samples[1];
+    const uint16_t *restrict other = pass->samples[3];
     for (size_t j = 0; j < cells; j++)
         green[j] = (uint16_t)((green[j] + other[j] + 1) >> 1);
 }
@@ -153,30 +147,26 @@ static void average_channels(const struct dg_pass *pass, int32_t i)
     const struct dg_kernels *const kernels = pass->kernels;
     const int8_t *const order = pass->layout->order;
     uint16_t *const *const samples = pass->samples;
-    const size_t pairs = pass->columns / 2;
     const bool is_colour = pass->channels == 3;
     switch (pass->layout->family) {
     case DG_FAMILY_GREY:
-        average_rows(pass, i, 0, samples[0]);
+        average_rows(pass, i, 0, samples[0], NULL);
         break;
     case DG_FAMILY_RGB:
-        average_rows(pass, i, 0, pass->line);
+        average_rows(pass, i, 0, pass->line, NULL);
         kernels->deal_triples(
             (uint16_t *[]){samples[order[0]], samples[order[1]], samples[order[2]]}, pass->line,
             pass->columns);
         break;
     case DG_FAMILY_YUYV:
-        average_rows(pass, i, 0, pass->line);
-        kernels->deal_pairs(samples[order[0]], samples[order[1]], pass->line, pass->columns);
+        average_rows(pass, i, 0, samples[order[0]], samples[order[1]]);
         if (is_colour)
-            kernels->deal_pairs(samples[1], samples[2], samples[3], pairs);
+            kernels->deal_pairs(samples[1], samples[2], samples[3], pass->columns / 2);
         break;
     case DG_FAMILY_NV12:
-        average_rows(pass, i, 0, samples[0]);
-        if (is_colour) {
-            average_rows(pass, i, 1, pass->line);
-            kernels->deal_pairs(samples[1], samples[2], pass->line, pairs);
-        }
+        average_rows(pass, i, 0, samples[0], NULL);
+        if (is_colour)
+            average_rows(pass, i, 1, samples[1], samples[2]);
         break;
     case DG_FAMILY_BAYER:
         average_cells(pass, i);
@@ -184,17 +174,20 @@ static void average_channels(const struct dg_pass *pass, int32_t i)
     }
 }
 
-/* Step 3. */
+/* Step 3. The channels of whole resolution come first. */
 static void average_columns(const struct dg_pass *pass)
 {
     const enum dg_family family = pass->layout->family;
     const bool is_one = family == DG_FAMILY_GREY || (is_yuv(pass) && pass->channels == 1);
-    for (int32_t c = 0; c < (is_one ? 1 : 3); c++) {
-        const bool is_half = family == DG_FAMILY_BAYER || (c > 0 && is_yuv(pass));
-        const struct dg_taps *const taps = is_half ? &pass->half_across : &pass->across;
-        const int32_t shift = is_half ? 0 : pass->shift;
-        pass->kernels->average_columns(pass->planes[c], taps, pass->samples[c] + shift);
-    }
+    const int32_t channels = is_one ? 1 : 3;
+    const int32_t whole = family == DG_FAMILY_BAYER ? 0 : is_yuv(pass) ? 1 : channels;
+    uint16_t *const begins[] = {pass->samples[0] + pass->shift, pass->samples[1] + pass->shift,
+                                pass->samples[2] + pass->shift};
+    if (whole > 0)
+        pass->kernels->average_columns(pass->planes, begins, whole, &pass->across);
+    if (channels > whole)
+        pass->kernels->average_columns(pass->planes + whole, pass->samples + whole,
+                                       channels - whole, &pass->half_across);
 }
 
 /* Step 4. */
@@ -202,19 +195,18 @@ static void colour(const struct dg_pass *pass, uint8_t *pixels)
 {
     const struct dg_kernels *const kernels = pass->kernels;
     uint8_t *const *const p = pass->planes;
-    const uint8_t *const averages[] = {p[0], p[1], p[2]}, *const mixed[] = {p[3], p[4], p[5]};
-    const uint8_t *const greys[] = {p[0], p[0], p[0]};
+    const uint8_t *const averages[] = {p[0], p[1], p[2]}, *const greys[] = {p[0], p[0], p[0]};
     const size_t width = (size_t)pass->width;
     const bool is_grey = pass->layout->family == DG_FAMILY_GREY;
-    if (pass->channels == 3) {
-        for (size_t c = 0; c < 3 && is_yuv(pass); c++)
-            kernels->mix(p[3 + c], averages, &RGB_FROM_YUV[c], width);
-        kernels->interleave(pixels, is_yuv(pass) ? mixed : is_grey ? greys : averages, width);
-        return;
+    if (pass->channels == 3 && is_yuv(pass)) {
+        kernels->rgb_from_yuv(pixels, averages, width);
+    } else if (pass->channels == 3) {
+        kernels->interleave(pixels, is_grey ? greys : averages, width);
+    } else {
+        if (!is_grey)
+            kernels->mix(p[3], averages, is_yuv(pass) ? &GREY_FROM_Y : &GREY_FROM_RGB, width);
+        memcpy(pixels, is_grey ? p[0] : p[3], width);
     }
-    if (!is_grey)
-        kernels->mix(p[3], averages, is_yuv(pass) ? &GREY_FROM_Y : &GREY_FROM_RGB, width);
-    memcpy(pixels, is_grey ? p[0] : p[3], width);
 }
 
 void dg_pass_row(const struct dg_pass *pass, int32_t i, uint8_t *pixels)

@@ -20,7 +20,7 @@ struct dg_pass {
     struct dg_taps rows, half_rows, across, half_across;
     uint16_t *line;       /* one row, its samples as they lie */
     uint16_t *samples[4]; /* one row of each channel */
-    uint8_t *planes[6];   /* the same at the target's width: as averaged, then mixed */
+    uint8_t *planes[4];   /* the same at the target's width, and what they are mixed to */
     uint8_t *memory;
 };
 

@@ -112,7 +112,7 @@ def normalised(small: npt.ArrayLike) -> npt.NDArray[np.float32]:
     planes = np.asarray(small, np.float32)
     planes *= np.float32(1) / (255 * DEVIATION)
     planes -= MEAN / DEVIATION
-    return np.ascontiguousarray(planes.transpose(2, 0, 1) if planes.ndim > 2 else planes)  # noqa: PLR2004, has channels
+    return np.ascontiguousarray(planes.transpose(2, 0, 1) if planes.ndim > 2 else planes)
 
 
 def preprocessing_table() -> str:

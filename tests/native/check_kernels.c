@@ -55,16 +55,23 @@ static void check_rows(enum dg_depth depth, size_t samples, int32_t count, bool 
                            .ahead = noise_between(-9999, 9999)};
     uint8_t *memory[DG_SHRINK_MAX];
     uint16_t *const one = make_line(samples, false), *const other = make_line(samples, false);
+    uint16_t *const odd = make_line(samples, false), *const other_odd = make_line(samples, false);
+    const size_t even = samples / 2 * 2, half = samples / 2 * sizeof *one;
     choose_weights(&rows, count);
     for (int32_t k = 0; k < count; k++)
         rows.rows[k] = memory[k] = make_bytes(bytes, is_extreme);
-    dg_kernels_plain.average_rows[depth](one, samples, &rows);
-    fast->average_rows[depth](other, samples, &rows);
+    dg_kernels_plain.average_rows[depth](one, NULL, samples, &rows);
+    fast->average_rows[depth](other, NULL, samples, &rows);
     CLAIM(memcmp(one, other, samples * sizeof *one) == 0);
+    dg_kernels_plain.average_rows[depth](one, odd, even, &rows);
+    fast->average_rows[depth](other, other_odd, even, &rows);
+    CLAIM(memcmp(one, other, half) == 0 && memcmp(odd, other_odd, half) == 0);
     for (int32_t k = 0; k < count; k++)
         free(memory[k]);
     free(one);
     free(other);
+    free(odd);
+    free(other_odd);
 }
 
 static void check_deals(size_t count, bool is_extreme)
@@ -88,28 +95,59 @@ static void check_deals(size_t count, bool is_extreme)
     free(line);
 }
 
+/* Three of `count` bytes and slack. */
+struct planes {
+    uint8_t *of[3];
+};
+
+static struct planes make_planes(size_t count, bool is_extreme)
+{
+    struct planes planes;
+    for (size_t c = 0; c < 3; c++)
+        planes.of[c] = make_bytes(count + DG_SLACK, is_extreme);
+    return planes;
+}
+
+static void free_planes(struct planes *planes)
+{
+    for (size_t c = 0; c < 3; c++)
+        free(planes->of[c]);
+}
+
+static void claim_same(const struct planes *one, const struct planes *other, int32_t channels,
+                       size_t count)
+{
+    for (int32_t c = 0; c < channels; c++)
+        CLAIM(memcmp(one->of[c], other->of[c], count) == 0);
+}
+
 static void check_columns(int32_t source, int32_t target, bool is_extreme)
 {
     struct dg_taps taps, halves;
-    uint16_t *const samples = make_line((size_t)source, is_extreme);
-    uint8_t *const one = make_bytes((size_t)target + DG_SLACK, false);
-    uint8_t *const other = make_bytes((size_t)target + DG_SLACK, false);
+    const size_t count = (size_t)target;
+    uint16_t *samples[3];
+    struct planes one = make_planes(count, false), other = make_planes(count, false);
     CLAIM(dg_taps_make(&taps, source, target, 16384) == DG_OK);
     CLAIM(dg_taps_halve(&halves, &taps, source % 2) == DG_OK);
-    dg_kernels_plain.average_columns(one, &taps, samples);
-    fast->average_columns(other, &taps, samples);
-    CLAIM(memcmp(one, other, (size_t)target) == 0);
-    dg_kernels_plain.average_columns(one, &halves, samples);
-    fast->average_columns(other, &halves, samples);
-    CLAIM(memcmp(one, other, (size_t)target) == 0);
+    for (size_t c = 0; c < 3; c++)
+        samples[c] = make_line((size_t)source, is_extreme);
+    for (int32_t channels = 1; channels <= 3; channels++) {
+        dg_kernels_plain.average_columns(one.of, samples, channels, &taps);
+        fast->average_columns(other.of, samples, channels, &taps);
+        claim_same(&one, &other, channels, count);
+        dg_kernels_plain.average_columns(one.of, samples, channels, &halves);
+        fast->average_columns(other.of, samples, channels, &halves);
+        claim_same(&one, &other, channels, count);
+    }
+    for (size_t c = 0; c < 3; c++)
+        free(samples[c]);
     dg_taps_free(&taps);
     dg_taps_free(&halves);
-    free(samples);
-    free(one);
-    free(other);
+    free_planes(&one);
+    free_planes(&other);
 }
 
-static void check_mix(size_t width, bool is_extreme)
+static struct dg_mix random_mix(void)
 {
     const struct dg_mix mix = {
         .weights = {(int16_t)noise_between(INT16_MIN, INT16_MAX),
@@ -118,23 +156,27 @@ static void check_mix(size_t width, bool is_extreme)
         .shift = (int16_t)noise_between(0, 20),
         .offset = noise_between(-1000000, 1000000),
     };
-    const uint8_t *const planes[] = {make_bytes(width + DG_SLACK, is_extreme),
-                                     make_bytes(width + DG_SLACK, is_extreme),
-                                     make_bytes(width + DG_SLACK, is_extreme)};
-    uint8_t *const one = make_bytes(width + DG_SLACK, false);
-    uint8_t *const other = make_bytes(width + DG_SLACK, false);
-    dg_kernels_plain.mix(one, planes, &mix, width);
-    fast->mix(other, planes, &mix, width);
-    CLAIM(memcmp(one, other, width) == 0);
+    return mix;
+}
+
+static void check_colours(size_t width, bool is_extreme)
+{
+    const struct dg_mix mix = random_mix();
+    struct planes planes = make_planes(width, is_extreme), mixed = make_planes(width, false);
+    const uint8_t *const from[] = {planes.of[0], planes.of[1], planes.of[2]};
     uint8_t *const pixels = make_bytes(3 * width, false);
     uint8_t *const same = make_bytes(3 * width, false);
-    dg_kernels_plain.interleave(pixels, planes, width);
-    fast->interleave(same, planes, width);
+    dg_kernels_plain.mix(mixed.of[0], from, &mix, width);
+    fast->mix(mixed.of[1], from, &mix, width);
+    CLAIM(memcmp(mixed.of[0], mixed.of[1], width) == 0);
+    dg_kernels_plain.interleave(pixels, from, width);
+    fast->interleave(same, from, width);
     CLAIM(memcmp(pixels, same, 3 * width) == 0);
-    for (size_t c = 0; c < 3; c++)
-        free((void *)(uintptr_t)planes[c]);
-    free(one);
-    free(other);
+    dg_kernels_plain.rgb_from_yuv(pixels, from, width);
+    fast->rgb_from_yuv(same, from, width);
+    CLAIM(memcmp(pixels, same, 3 * width) == 0);
+    free_planes(&planes);
+    free_planes(&mixed);
     free(pixels);
     free(same);
 }
@@ -149,7 +191,7 @@ static void check_all(const struct dg_kernels *kernels)
             check_rows(DG_WORDS, (size_t)length, count, is_extreme);
             check_rows(DG_PACKED, (size_t)length / 4 * 4, count, is_extreme);
             check_deals((size_t)length, is_extreme);
-            check_mix((size_t)length, is_extreme);
+            check_colours((size_t)length, is_extreme);
             if (length > 0) {
                 check_columns(noise_between(1, 3 * length), length, is_extreme);
                 check_columns(length * noise_between(1, 20), length, is_extreme);
