@@ -5,6 +5,7 @@
 #include "components.h"
 #include "layout.h"
 #include "preprocess.h"
+#include "rle.h"
 
 static const char *expected(enum dg_status status)
 {
@@ -214,9 +215,9 @@ static struct dg_kept kept_from(const Py_buffer *view)
 
 static PyObject *tuple_from(const struct dg_blob *blob)
 {
-    return Py_BuildValue("(iiiiLddi)", (int)blob->x, (int)blob->y, (int)blob->width,
+    return Py_BuildValue("(iiiiLddidd)", (int)blob->x, (int)blob->y, (int)blob->width,
                          (int)blob->height, (long long)blob->area, blob->mean, blob->length,
-                         (int)blob->peak);
+                         (int)blob->peak, blob->centre_x, blob->centre_y);
 }
 
 static PyObject *list_from(const struct dg_blobs *found)
@@ -248,21 +249,28 @@ static PyObject *search_text(const struct dg_mask *mask, const struct dg_limits 
 }
 
 PyDoc_STRVAR(components_doc,
-             "components(mask, threshold, min_area, scale, kept=None)\n--\n\n"
-             "Find the blobs of a mask, each (x, y, width, height, area, mean, length, peak).");
+             "components(mask, threshold, min_area, scale, kept=None, most=0)\n--\n\n"
+             "Find the blobs of a mask, each (x, y, width, height, area, mean, length, peak,\n"
+             "centre_x, centre_y), the `most` largest or all, and how many others there are.");
 
 static PyObject *components(PyObject *module, PyObject *args, PyObject *named)
 {
-    static char *names[] = {"mask", "threshold", "min_area", "scale", "kept", NULL};
+    static char *names[] = {"mask", "threshold", "min_area", "scale", "kept", "most", NULL};
     const Py_ssize_t lengths[] = {0, 0};
     PyObject *mask_object, *kept_object = Py_None, *result = NULL;
     Py_buffer mask_view = {0}, kept_view = {0};
     struct dg_limits limits = {0};
+    int32_t most = 0;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, named, "OO&d(dd)|O:components", names, &mask_object,
-                                     dg_int32_from, &limits.threshold, &limits.min_area,
-                                     &limits.scale_x, &limits.scale_y, &kept_object))
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OO&d(dd)|OO&:components", names,
+                                     &mask_object, dg_int32_from, &limits.threshold,
+                                     &limits.min_area, &limits.scale_x, &limits.scale_y,
+                                     &kept_object, dg_int32_from, &most))
         return NULL;
+    if (most < 0)
+        return PyErr_Format(PyExc_ValueError, "most %d: expected 1 or more, or 0 for all",
+                            (int)most);
+    limits.most = (size_t)most;
     if (!dg_lend(&mask_view, mask_object, "mask", "uint8 (height, width) without gaps in a row", 2,
                  lengths) ||
         !lend_kept(&kept_view, kept_object, &mask_view))
@@ -274,12 +282,40 @@ static PyObject *components(PyObject *module, PyObject *args, PyObject *named)
     Py_BEGIN_ALLOW_THREADS
     status = dg_components(&mask, &limits, &kept, &found);
     Py_END_ALLOW_THREADS
-    result = status == DG_OK ? list_from(&found)
+    result = status == DG_OK ? Py_BuildValue("(Nn)", list_from(&found), (Py_ssize_t)found.others)
                              : raise_status(status, search_text(&mask, &limits));
     dg_blobs_free(&found);
 fail:
     PyBuffer_Release(&kept_view);
     PyBuffer_Release(&mask_view);
+    return result;
+}
+
+PyDoc_STRVAR(rle_doc, "rle(mask)\n--\n\n"
+                      "The foreground of a mask, all but 0, as COCO's compressed run lengths.");
+
+static PyObject *rle(PyObject *module, PyObject *mask_object)
+{
+    const Py_ssize_t lengths[] = {0, 0};
+    PyObject *result = NULL;
+    Py_buffer view = {0};
+    (void)module;
+    if (!dg_lend(&view, mask_object, "mask", "uint8 (height, width) without gaps in a row", 2,
+                 lengths))
+        goto fail;
+    const struct dg_mask mask = mask_from(&view);
+    struct dg_rle text;
+    enum dg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dg_rle_make(&text, &mask);
+    Py_END_ALLOW_THREADS
+    result = status == DG_OK
+                 ? PyUnicode_FromStringAndSize(text.text, (Py_ssize_t)text.length)
+                 : raise_status(status, PyUnicode_FromFormat("mask %dx%d", (int)mask.width,
+                                                             (int)mask.height));
+    dg_rle_free(&text);
+fail:
+    PyBuffer_Release(&view);
     return result;
 }
 
@@ -289,6 +325,7 @@ static PyMethodDef methods[] = {
      preprocess_doc},
     {"components", (PyCFunction)(void (*)(void))components, METH_VARARGS | METH_KEYWORDS,
      components_doc},
+    {"rle", rle, METH_O, rle_doc},
     {NULL, NULL, 0, NULL},
 };
 

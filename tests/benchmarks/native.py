@@ -22,7 +22,7 @@ import numpy.typing as npt
 from tables import table
 
 from runtime import _native
-from runtime.components import defects
+from runtime.components import find_defects
 from runtime.frame import Frame
 from runtime.inspection import Inspector
 from runtime.preprocess import PixelFormat, Rect, Tile, preprocess
@@ -132,9 +132,9 @@ def blobs_table(sets: Path) -> str:
     rows = []
     for name in SETS:
         masks = real_masks(sets / name)
-        blobs = [len(defects(mask, THRESHOLD, 0, (2.0, 2.0))) for mask in masks]
+        blobs = [len(find_defects(mask, THRESHOLD, 0, (2.0, 2.0)).defects) for mask in masks]
         contenders: list[Contender] = [
-            lambda mask: defects(mask, THRESHOLD, 0, (2.0, 2.0)),
+            lambda mask: find_defects(mask, THRESHOLD, 0, (2.0, 2.0)),
             scored_by_opencv,
         ]
         times = ratios(medians_ms(contenders, masks))
