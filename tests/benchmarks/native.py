@@ -41,7 +41,8 @@ RGB_CODES = {
 }
 SETS, MASK_SIZE, MASKS_A_SET = ("deepcrack256", "magnetic_tile"), (320, 176), 60
 THRESHOLD = 0.5
-MEAN, DEVIATION = np.float32(0.45), np.float32(0.226)
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
 Pixels = npt.NDArray[np.uint8]
 Contender = Callable[[Pixels], object]
@@ -100,7 +101,7 @@ class Preprocessing:
     size: tuple[int, int]
 
     def row(self) -> list[str]:
-        """The times of ours, of plain C, and of OpenCV's two ways."""
+        """The times of ours, of plain C, and of OpenCV's three ways."""
         rng = np.random.default_rng(0)
         shape = self.format.shape(*self.size)
         frames = [rng.integers(0, 256, shape, np.uint8) for _ in range(FRAMES)]
@@ -115,6 +116,7 @@ class Preprocessing:
             ),
             lambda frame: cv2.resize(self.rgb(frame), TARGET, interpolation=cv2.INTER_AREA),
             lambda frame: normalised(cv2.resize(self.rgb(frame), TARGET)),
+            lambda frame: normalised_in_place(cv2.resize(self.rgb(frame), TARGET)),
         ]
         return cells(measured(contenders, frames))
 
@@ -125,11 +127,23 @@ class Preprocessing:
 
 
 def normalised(small: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """As torchvision would give it to a network: float32, standardised, channels first."""
-    planes = np.asarray(small, np.float32)
-    planes *= np.float32(1) / (255 * DEVIATION)
-    planes -= MEAN / DEVIATION
-    return np.ascontiguousarray(planes.transpose(2, 0, 1) if planes.ndim > 2 else planes)
+    """Float32, standardised by channel, channels first: as it is usually written."""
+    pixels = np.atleast_3d(np.asarray(small, np.float32))
+    channels = slice(pixels.shape[2])
+    return np.ascontiguousarray(
+        ((pixels / 255 - MEAN[channels]) / DEVIATION[channels]).transpose(2, 0, 1)
+    )
+
+
+def normalised_in_place(small: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """The same as fast as numpy does it: channels first, then each plane in place."""
+    pixels = np.atleast_3d(np.asarray(small, np.uint8))
+    planes = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
+    planes[:] = pixels.transpose(2, 0, 1)
+    for plane, mean, deviation in zip(planes, MEAN, DEVIATION, strict=False):
+        np.multiply(plane, 1 / (255 * deviation), out=plane)
+        np.subtract(plane, mean / deviation, out=plane)
+    return planes
 
 
 def preprocessing_table() -> str:
@@ -139,7 +153,8 @@ def preprocessing_table() -> str:
         for name, size in SIZES.items()
         for pixel_format in RGB_CODES
     ]
-    names = ["", "ours", "plain C", "cvtColor, INTER_AREA", "cvtColor, INTER_LINEAR, float, CHW"]
+    linear = "cvtColor, INTER_LINEAR, float, CHW"
+    names = ["", "ours", "plain C", "cvtColor, INTER_AREA", linear, f"{linear}, in place"]
     return table(f"To {TARGET[0]}x{TARGET[1]}, RGB or grey", names, rows)
 
 
