@@ -96,9 +96,12 @@ static void fill_around(const struct dg_image *out, const struct dg_rect *target
 static void scatter(uint8_t *restrict into, ptrdiff_t step, const uint8_t *restrict pixels,
                     int32_t count, int32_t channels)
 {
-    for (int32_t j = 0; j < count; j++, into += step, pixels += channels) {
-        for (int32_t c = 0; c < channels; c++)
-            into[c] = pixels[c];
+    if (channels == 1) {
+        for (int32_t j = 0; j < count; j++, into += step)
+            *into = pixels[j];
+    } else { /* a copy of fixed length takes two stores */
+        for (int32_t j = 0; j < count; j++, into += step)
+            memcpy(into, pixels + 3 * (size_t)j, 3);
     }
 }
 
