@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = sorted((ROOT / "tests" / "native").glob("check_*.c"))
+FUZZERS = sorted((ROOT / "tests" / "native").glob("fuzz_*.c"))
 BINDING_FREE = sorted(
     source
     for source in (ROOT / "runtime" / "native").glob("*.c")
@@ -21,6 +22,7 @@ SANITIZED = {
     "address+undefined": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "thread": ["-fsanitize=thread"],
 }
+FUZZED = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 ARM_GCC, ARM_RUN = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 
 
@@ -38,6 +40,13 @@ def test_c_keeps_its_claims_on_arm(check: Path, tmp_path: Path) -> None:
     compiler, machine = _needed(ARM_GCC, packages), _needed(ARM_RUN, packages)
     program = _build(compiler, check, tmp_path, ["-static"])
     _run([machine, program])
+
+
+@pytest.mark.parametrize("fuzzer", FUZZERS, ids=lambda fuzzer: fuzzer.stem)
+def test_a_fuzzer_finds_nothing(fuzzer: Path, tmp_path: Path) -> None:
+    compiler = _needed("clang", "apt-get install clang libclang-rt-dev")
+    program = _build(compiler, fuzzer, tmp_path, FUZZED)
+    _run([program, "-seed=1", "-runs=4000", f"-artifact_prefix={tmp_path}/"])
 
 
 def _needed(program: str, mend: str) -> str:
