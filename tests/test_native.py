@@ -1,5 +1,6 @@
 """The C files without the binding: each check program under each build."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,6 @@ BINDING_FREE = sorted(
 )
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 FLAGS = ["-std=c11", "-O1", "-g", "-ffp-contract=off", "-pthread", *WARNINGS]
-WRAPPED = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
 SANITIZED = {
     "plain": [],
     "address+undefined": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -50,8 +50,16 @@ def _needed(program: str, mend: str) -> str:
 def _build(compiler: str, check: Path, folder: Path, flags: list[str]) -> str:
     program = str(folder / check.stem)
     include = f"-I{ROOT / 'runtime' / 'native'}"
-    _run([compiler, *FLAGS, *flags, include, check, *BINDING_FREE, WRAPPED, "-lm", "-o", program])
+    sources = [check, *BINDING_FREE]
+    _run([compiler, *FLAGS, *flags, include, *sources, _wrapped(check), "-lm", "-o", program])
     return program
+
+
+def _wrapped(check: Path) -> str:
+    """For the linker: what the check program and check.h put in the place of the system's own."""
+    texts = [file.read_text(encoding="utf-8") for file in (check, check.with_name("check.h"))]
+    names = sorted({name for text in texts for name in re.findall(r"\b__wrap_(\w+)\(", text)})
+    return "-Wl," + ",".join(f"--wrap={name}" for name in names)
 
 
 def _run(command: list[str | Path]) -> None:
