@@ -31,9 +31,7 @@ def components(
 
 # A camera; `fd` is open with os.O_RDWR | os.O_NONBLOCK. What the driver refuses raises OSError.
 
-class Shot:
-    """A frame in its driver's buffer: its bytes, lent as long as a view of them lives."""
-
+class Shot:  # a frame in its driver's buffer, which is lent as long as a view of it lives
     number: int
     dropped: int
     t_ns: int
