@@ -55,8 +55,12 @@ class Run:
 
 
 def until(frames, is_found):
-    """The first such frame; at 60/s, a minute is looked through."""
-    return next(frame for frame in itertools.islice(frames, 3600) if is_found(frame))
+    """The first such frame; at 60/s, a minute is looked through and no frame is held."""
+    for frame in itertools.islice(frames, 3600):
+        if is_found(frame):
+            return frame
+        del frame
+    pytest.fail("no such frame came")
 
 
 def is_back(capsys, heard=None):
