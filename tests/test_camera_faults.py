@@ -180,7 +180,8 @@ def test_another_program_cannot_change_the_format_meanwhile(vivid):
 
 
 def hdmi(vivid, timings):
-    vivid.control("-i", "3", "-c", f"dv_timings_signal_mode=4,dv_timings={timings}")
+    vivid.control("-i", "3")
+    vivid.control("-c", f"dv_timings_signal_mode=4,dv_timings={timings}")
 
 
 def test_a_signal_is_taken_as_it_comes_and_as_it_changes(vivid, capsys):
@@ -218,7 +219,8 @@ def test_a_lost_signal_is_named_and_waited_for(vivid, capsys, mode, said):
 
 
 def test_a_camera_without_a_signal_is_said_at_the_start(vivid):
-    vivid.control("-i", "3", "-c", "dv_timings_signal_mode=1")
+    vivid.control("-i", "3")
+    vivid.control("-c", "dv_timings_signal_mode=1")
     with pytest.raises(SourceError, match="has no signal; check its cable"):
         Camera(str(vivid.path))
 
