@@ -30,7 +30,7 @@ STALL_S, STALL_FRAMES = 5.0, 5  # the longer of the two is a stall
 STOP_MS = 250  # how soon a stop is noticed
 RETRY_S, RETRY_MOST_S = 0.1, 1.0
 SAME = 0.01  # a rate that is off by less is the one that was asked for
-JPEG_END = b"\xff\xd9"
+JPEG_END, JPEG_TAIL = b"\xff\xd9", 1024  # some cameras fill up what follows it
 
 FAULTS = {
     errno.ENOENT: "is gone; plug it in",
@@ -158,7 +158,7 @@ class Camera:
         if shot.is_broken:
             return None, f"{self._path}: the driver says that the frame is broken"
         if self._format == MJPEG:
-            return _decoded(shot, self._path)
+            return decoded(np.frombuffer(memoryview(shot), np.uint8), self._path)
         extent = shape(self._format, self._capture.width, self._capture.height)
         row = int(np.prod(extent[1:]))
         stride = self._capture.stride or row
@@ -221,9 +221,11 @@ def _capture(fd: int, wish: CameraUri) -> _native.Capture:
     )
 
 
-def _decoded(shot: _native.Shot, path: Path) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
-    data = np.frombuffer(memoryview(shot), np.uint8)
-    is_whole = JPEG_END in bytes(data[-1024:])
+def decoded(
+    data: npt.NDArray[np.uint8], path: Path
+) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
+    """The picture of a JPEG in BGR, or why there is none."""
+    is_whole = JPEG_END in bytes(data[-JPEG_TAIL:])
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if is_whole else None
     if picture is None:
         return None, f"{path}: the frame's {len(data)} bytes are no whole JPEG"

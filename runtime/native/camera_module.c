@@ -1,7 +1,9 @@
 #define PY_SSIZE_T_CLEAN
-#include "camera_module.h"
+#include <Python.h>
 
 #include <string.h>
+
+#include "camera_module.h"
 
 /* A driver that enumerates for ever is cut short. */
 enum { FORMATS_MOST = 256, SIZES_MOST = 128, RATES_MOST = 64, CONTROLS_MOST = 512, MENU_MOST = 64 };
