@@ -88,8 +88,9 @@ class Camera:
     def frames(self) -> Iterator[Frame]:
         """The newest frame, again and again, until the stop is set.
 
-        `dropped` is how many were passed over; a frame that cannot be trusted has a `fault`. A
-        camera that is lost is opened again; why is said on standard error, once a cause.
+        `dropped` is how many were passed over; a frame that cannot be trusted has a `fault`. Its
+        pixels are the driver's: who keeps them keeps one of its few buffers. A camera that is lost
+        is opened again; why is said on standard error, once a cause.
         """
         while not self._stop.is_set():
             yield from self._until_it_is_lost()

@@ -28,11 +28,11 @@ struct dg_capture {
     int wake, news;        /* eventfds: something for the thread, something for the taker */
     pthread_t thread;
     bool has_thread;
-    pthread_mutex_t lending; /* the thread never waits for it */
-    bool is_closed;          /* with the next one, under `lending` */
+    pthread_mutex_t lending; /* for all that follows; the thread never waits for it */
+    bool is_closed;
     bool is_lent[DG_RING_ROOM];
-    bool has_taken; /* with the next one, the taker's own */
-    uint64_t taken;
+    bool has_taken;
+    uint64_t taken; /* the number of the frame that was taken last */
 };
 
 static void ring_bell(int bell)
@@ -190,16 +190,13 @@ static bool take_newest(struct dg_capture *capture, struct dg_shot *shot)
     pthread_mutex_lock(&capture->lending);
     const int32_t slot = capture->is_closed ? NONE : atomic_exchange(&capture->newest, NONE);
     if (slot != NONE) {
-        capture->is_lent[slot] = true;
         *shot = capture->shots[slot];
+        shot->dropped = capture->has_taken ? shot->number - capture->taken - 1 : 0;
+        capture->taken = shot->number;
+        capture->is_lent[slot] = capture->has_taken = true;
     }
     pthread_mutex_unlock(&capture->lending);
-    if (slot == NONE)
-        return false;
-    shot->dropped = capture->has_taken ? shot->number - capture->taken - 1 : 0;
-    capture->taken = shot->number;
-    capture->has_taken = true;
-    return true;
+    return slot != NONE;
 }
 
 enum dg_status dg_capture_take(struct dg_capture *capture, int timeout_ms, struct dg_shot *shot,
