@@ -25,6 +25,7 @@ for verb in (
     export.cli.export,
     export.cli.lint_onnx,
     runtime.cli.runtime,
+    runtime.cli.cameras,
     runtime.cli.inspect,
     runtime.cli.verify,
 ):

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -50,3 +51,41 @@ def components(
     most: int = 0,
 ) -> tuple[list[tuple[int, int, int, int, int, float, float, int, float, float]], int]: ...
 def rle(mask: _Bytes) -> str: ...
+
+# A camera; `fd` is open with os.O_RDWR | os.O_NONBLOCK. What the driver refuses raises OSError.
+
+class Shot:  # a frame in its driver's buffer, which is lent as long as a view of it lives
+    number: int
+    dropped: int
+    t_ns: int
+    is_broken: bool
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Capture:
+    width: int
+    height: int
+    fourcc: int
+    stride: int
+    fps: float
+    def __new__(
+        cls,
+        fd: int,
+        width: int = 0,
+        height: int = 0,
+        fourcc: int = 0,
+        fps: float = 0.0,
+        cpu: int = -1,
+    ) -> Self: ...
+    def take(self, timeout_ms: int, /) -> Shot | None: ...
+    def close(self) -> None: ...
+
+_Rates: TypeAlias = list[tuple[float, float]]  # least, most
+_Sizes: TypeAlias = list[tuple[int, int, int, int, _Rates]]  # least width, height, most, rates
+_Control: TypeAlias = tuple[  # id, name, kind, flags, least, most, step, preset, value, menu
+    int, str, int, int, int, int, int, int, int | None, dict[int, str]
+]
+
+def camera_about(fd: int, /) -> tuple[str, str, str]: ...  # driver, card, bus
+def camera_formats(fd: int, /) -> list[tuple[int, str, _Sizes]]: ...  # fourcc, text, sizes
+def camera_controls(fd: int, /) -> list[_Control]: ...
+def set_control(fd: int, id: int, value: int, /) -> None: ...  # noqa: A002, the kernel's word

@@ -10,7 +10,12 @@ import typer
 
 def runtime(
     camera: Annotated[
-        str, typer.Option(help="/dev/videoN, a video file, or a folder of images.", metavar="URI")
+        str,
+        typer.Option(
+            help="/dev/videoN, with settings as in '/dev/video0?width=1280&height=720&gain=4'; a "
+            "video file; a folder of images.",
+            metavar="URI",
+        ),
     ],
     bundle: Annotated[Path, typer.Option(help="What export wrote.")],
     out: Annotated[
@@ -32,6 +37,21 @@ def runtime(
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
         typer.echo(f"{shown}; verdicts in {out}", err=True)
+
+
+def cameras(
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the cameras, what they give, and how to set each for inspection."""
+    import msgspec
+    from rich.console import Console
+
+    from runtime.cameras import cameras, table_of
+
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(cameras())))
+    else:
+        Console(soft_wrap=not Console().is_terminal).print(table_of(cameras()))
 
 
 BundleFolder = Annotated[Path, typer.Argument(help="What export wrote.")]

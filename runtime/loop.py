@@ -41,13 +41,13 @@ def run_source(
     Once `stop` is set, the frame at hand is the last.
 
     Raises:
-        SourceError: the source cannot be opened, or was lost; the counts are written first.
+        SourceError: the source cannot be opened.
         EngineError: a network cannot be loaded.
         DataError: the output cannot be written.
     """
     inspector = inspector_of_bundle(bundle)
     counts = Counts()
-    with open_source(uri, bundle.manifest.input.channels) as source:
+    with open_source(uri, bundle.manifest.input.channels, stop) as source:
         if overlays:
             make_folder(overlays)
         with open_lines(out) as lines:
@@ -78,6 +78,7 @@ def header(bundle: Bundle, inspector: Inspector, uri: str) -> dict[str, object]:
 def _until(stop: threading.Event | None, source: Iterator[Frame]) -> Iterator[Frame]:
     for frame in source:
         yield frame
+        del frame  # a camera's own memory, wanted back before the next is waited for
         if stop and stop.is_set():
             return
 
@@ -96,3 +97,4 @@ def _inspect_all(
         if overlays and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
             picture = overlay(frame, inspection, inspector.limits)
             write_png(overlays / f"{frame.seq:06d}.png", picture)
+        del frame  # as above

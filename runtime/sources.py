@@ -5,6 +5,7 @@ came in since the last one was taken only the newest is given, and the rest are 
 """
 
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,8 +22,12 @@ from runtime.images import IMAGE_SUFFIXES, read_image
 from runtime.preprocess import PixelFormat
 
 
-def open_source(uri: str, channels: int) -> AbstractContextManager[Iterator[Frame]]:
+def open_source(
+    uri: str, channels: int, stop: threading.Event | None = None
+) -> AbstractContextManager[Iterator[Frame]]:
     """The frames of `uri`, as long as the context is open; images are read with `channels`.
+
+    Once `stop` is set, a camera gives no more.
 
     Raises:
         SourceError: it does not exist, or cannot be opened, or holds no frame.
@@ -32,8 +37,9 @@ def open_source(uri: str, channels: int) -> AbstractContextManager[Iterator[Fram
         return _folder(path, channels)
     if path.is_file():
         return _video(path)
-    if path.exists() and stat.S_ISCHR(path.stat().st_mode):
-        return _camera(path)
+    device = Path(uri.partition("?")[0])
+    if device.exists() and stat.S_ISCHR(device.stat().st_mode):
+        return _camera(uri, stop)
     raise SourceError(
         f"--camera {uri}: no such camera, video file or folder; "
         "expected /dev/videoN, a video file, or a folder of images"
@@ -91,6 +97,6 @@ def _video_frames(capture: cv2.VideoCapture, first: MatLike, path: Path) -> Iter
 
 
 @contextmanager
-def _camera(path: Path) -> Iterator[Iterator[Frame]]:
-    with Camera(path) as camera:
+def _camera(uri: str, stop: threading.Event | None) -> Iterator[Iterator[Frame]]:
+    with Camera(uri, stop) as camera:
         yield camera.frames()

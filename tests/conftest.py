@@ -3,15 +3,57 @@
 And what is made once for all: a small trained model and its bundles, in half a minute.
 """
 
+import os
 import subprocess
 import sys
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("without_clock", deadline=None)
 settings.load_profile("without_clock")
+
+
+class Vivid:
+    """The kernel's virtual camera: /dev/video0, and /dev/video1 where there are two."""
+
+    path = Path("/dev/video0")
+    second = Path("/dev/video1")
+    driver = Path("/sys/bus/platform/drivers/vivid")
+
+    def control(self, *options):
+        """What v4l2-ctl says; it sets controls and formats from a process of its own."""
+        command = ["v4l2-ctl", "-d", str(self.path), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def unplug(self):
+        """Pull both cameras' cable."""
+        (self.driver / "unbind").write_text("vivid.0", encoding="ascii")
+
+    def plug(self):
+        """Plug it in again; the node is back."""
+        (self.driver / "bind").write_text("vivid.0", encoding="ascii")
+        for _ in range(1000):
+            if self.path.exists():
+                return
+            time.sleep(0.01)
+        pytest.exit(f"{self.path} did not come back: a test that failed holds it")
+
+
+@pytest.fixture
+def vivid():
+    """The virtual camera as it is after plugging."""
+    if "CAMERA_VM" not in os.environ:
+        pytest.skip("needs a machine with Linux's vivid camera that may be unplugged: camera-vm")
+    camera = Vivid()
+    if camera.path.exists():
+        camera.unplug()
+    camera.plug()
+    return camera
 
 
 @pytest.fixture(scope="session")

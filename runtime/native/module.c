@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "arguments.h"
+#include "camera_module.h"
 #include "components.h"
 #include "layout.h"
 #include "preprocess.h"
@@ -36,6 +37,7 @@ static const char *expected(enum dg_status status)
         return "two finite scales above 0";
     case DG_OK:
     case DG_NO_MEMORY:
+    case DG_DEVICE:
         break;
     }
     return "another status";
@@ -340,6 +342,8 @@ static int add_constants(PyObject *module)
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)(uintptr_t)add_constants},
+    {Py_mod_exec, (void *)(uintptr_t)dg_add_camera},
+    {Py_mod_exec, (void *)(uintptr_t)dg_add_capture},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif

@@ -15,7 +15,8 @@ enum dg_status {
     DG_BAD_MASK,      /* a side outside 1 to DG_SIDE_MAX */
     DG_BAD_THRESHOLD, /* outside 1 to 255 */
     DG_BAD_AREA,      /* a minimum area that is negative or not finite */
-    DG_BAD_SCALE      /* frame pixels per mask pixel that are not positive and finite */
+    DG_BAD_SCALE,     /* frame pixels per mask pixel that are not positive and finite */
+    DG_DEVICE         /* a camera: its driver refused, or is gone; struct dg_fault says more */
 };
 
 /* No side of a frame, an output or a mask is longer; it keeps every sum inside 64 bits. */
