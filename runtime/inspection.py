@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from runtime.components import Defect, defects
+from runtime.components import Defect, MaskRle, find_defects, mask_rle
 from runtime.engine import Engine
 from runtime.errors import EngineError
 from runtime.frame import Frame
@@ -18,6 +18,8 @@ from runtime.preprocess import preprocess
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Canvas, Tile, mask_canvas, tiles
 from runtime.verdict import Answer, Verdict
+
+MOST_DEFECTS = 100  # of each class are listed, and the others counted
 
 Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -66,14 +68,33 @@ class Inspection:
     canvas: Canvas | None = None
 
 
+@dataclass(frozen=True)
+class _Findings:
+    """What a mask shows: the largest defects, how many others, and the masks where asked for."""
+
+    defects: tuple[Defect, ...] = ()
+    others: int = 0
+    masks: tuple[MaskRle, ...] = ()
+
+
 class Inspector:
-    """Judges frames with one engine. Not for two threads at once: it reuses its input buffer."""
+    """Judges frames with one engine. Not for two threads at once: it reuses its input buffer.
+
+    `rle`: the verdicts hold each class's mask as run lengths.
+    """
 
     def __init__(
-        self, engine: Engine, spec: InputSpec, limits: Limits, class_names: Sequence[str]
+        self,
+        engine: Engine,
+        spec: InputSpec,
+        limits: Limits,
+        class_names: Sequence[str],
+        *,
+        rle: bool = False,
     ) -> None:
         self.engine = engine
         self.limits = limits
+        self._rle = rle
         self._spec = spec
         self.class_names = class_names
         self._batch = np.zeros((0, spec.height, spec.width, spec.channels), np.uint8)
@@ -81,23 +102,24 @@ class Inspector:
     def inspect(self, frame: Frame) -> Inspection:
         """The verdict on `frame`: `UNKNOWN` where it has no pixels, or no trustworthy answer."""
         if frame.pixels is None:
-            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), [], frame.fault))
+            return Inspection(_verdict(frame, Answer.UNKNOWN, None, _Findings(), [], frame.fault))
         clock = [perf_counter_ns()]
         try:
             return self._inspect(frame, clock)
         except (EngineError, ValueError) as error:  # the device, or a frame that does not fit
-            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), clock, str(error)))
+            unknown = _verdict(frame, Answer.UNKNOWN, None, _Findings(), clock, str(error))
+            return Inspection(unknown)
 
     def _inspect(self, frame: Frame, clock: list[int]) -> Inspection:
         scored = self.score(frame, clock)
         if not np.isfinite(scored.scores).all():
             reason = "the score is not a number"
-            return Inspection(_verdict(frame, Answer.UNKNOWN, None, (), clock, reason))
+            return Inspection(_verdict(frame, Answer.UNKNOWN, None, _Findings(), clock, reason))
         if answer_to(scored.score, self.limits) is Answer.OK:
-            return Inspection(_verdict(frame, Answer.OK, scored.score, (), clock))
+            return Inspection(_verdict(frame, Answer.OK, scored.score, _Findings(), clock))
         canvas = self.draw(scored, scored.opened(self.limits.threshold))
         clock.append(perf_counter_ns())
-        found = self._defects(canvas)
+        found = self._findings(canvas)
         clock.append(perf_counter_ns())
         answer = answer_to(scored.score, self.limits)
         return Inspection(_verdict(frame, answer, scored.score, found, clock), canvas)
@@ -122,7 +144,7 @@ class Inspector:
             self._batch = np.zeros((len(placed), *self._batch.shape[1:]), np.uint8)
         batch = self._batch[: len(placed)]
         for tile, image in zip(placed, batch, strict=True):
-            preprocess(np.asarray(frame.pixels), frame.format, tile, image)
+            preprocess(np.asarray(frame.pixels), frame.format, tile, image, turn=frame.turn)
         return placed, batch
 
     def draw(self, scored: Scored, chosen: Iterable[int]) -> Canvas:
@@ -135,15 +157,27 @@ class Inspector:
         classes = scored.scores.shape[1]
         return mask_canvas(scored.frame_size, self._spec.size, scored.tiles, masks, classes)
 
-    def _defects(self, canvas: Canvas) -> tuple[Defect, ...]:
+    def _findings(self, canvas: Canvas) -> _Findings:
         limits = self.limits
-        return tuple(
-            defect
-            for mask, name in zip(canvas.masks, self.class_names, strict=True)
-            for defect in defects(
-                mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kind=name
+        defects: list[Defect] = []
+        masks: list[MaskRle] = []
+        others = 0
+        for mask, name in zip(canvas.masks, self.class_names, strict=True):
+            kept = np.empty_like(mask) if self._rle else None
+            found = find_defects(
+                mask,
+                limits.mask_threshold,
+                limits.min_area_px,
+                canvas.scale,
+                kind=name,
+                kept=kept,
+                most=MOST_DEFECTS,
             )
-        )
+            defects += found.defects
+            others += found.others
+            if kept is not None:
+                masks.append(mask_rle(kept, name))
+        return _Findings(tuple(defects), others, tuple(masks))
 
 
 def foreground(
@@ -154,7 +188,8 @@ def foreground(
     level = 255 * limits.mask_threshold
     for mask, part in zip(canvas.masks, found, strict=True):
         kept = np.zeros_like(mask)
-        if defects(mask, limits.mask_threshold, limits.min_area_px, canvas.scale, kept=kept):
+        level_and_area = limits.mask_threshold, limits.min_area_px
+        if find_defects(mask, *level_and_area, canvas.scale, kept=kept, most=1).defects:
             # Borders between the pixels, without the blobs that were too small; and whole blobs
             # where interpolation would leave nothing of them.
             without = np.where((mask >= level) & (kept == 0), 0, mask).astype(np.float32)
@@ -187,7 +222,7 @@ def _verdict(
     frame: Frame,
     answer: Answer,
     score: float | None,
-    found: tuple[Defect, ...],
+    found: _Findings,
     clock: list[int],
     reason: str | None = None,
 ) -> Verdict:
@@ -203,8 +238,10 @@ def _verdict(
         frame.t_capture_ns,
         answer,
         score,
-        found,
+        found.defects,
         latency,
         frame.dropped,
         reason,
+        found.others,
+        found.masks,
     )

@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from runtime.frame import Frame
 from runtime.inspection import Inspection, foreground
-from runtime.preprocess import PixelFormat
+from runtime.preprocess import Rect, Tile, preprocess
 from runtime.spec import Limits
 
 NG_COLOUR = (40, 40, 230)
@@ -32,14 +32,11 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
 
 
 def _bgr(frame: Frame) -> npt.NDArray[np.uint8]:
-    conversions = {PixelFormat.GREY: cv2.COLOR_GRAY2BGR, PixelFormat.YUYV: cv2.COLOR_YUV2BGR_YUYV}
-    pixels: npt.NDArray[np.uint8] = np.asarray(frame.pixels)
-    picture: npt.NDArray[np.uint8] = np.empty((*pixels.shape[:2], 3), np.uint8)
-    if frame.format is PixelFormat.BGR:
-        picture[:] = pixels
-    else:
-        cv2.cvtColor(pixels, conversions[frame.format], picture)
-    return picture
+    width, height = frame.size
+    whole = Rect(0, 0, width, height)
+    rgb = np.empty((height, width, 3), np.uint8)
+    preprocess(np.asarray(frame.pixels), frame.format, Tile(whole, whole), rgb, turn=frame.turn)
+    return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def _with_caption(picture: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:

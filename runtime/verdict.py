@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from runtime.components import Defect
+from runtime.components import Defect, MaskRle
 
 
 class Answer(str, Enum):
@@ -19,7 +19,10 @@ class Answer(str, Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sample's answer, as it is written in a line of JSON."""
+    """One sample's answer, as it is written in a line of JSON.
+
+    `others` counts the defects that are not listed. `masks` is empty unless they were asked for.
+    """
 
     seq: int
     source: str
@@ -30,13 +33,17 @@ class Verdict:
     latency_ms: dict[str, float]
     dropped: int
     reason: str | None = None
+    others: int = 0
+    masks: tuple[MaskRle, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The line's content, ready for `json.dumps`."""
         values = {"type": "verdict", **asdict(self), "verdict": self.verdict.value}
         values["defects"] = [_defect_record(defect) for defect in self.defects]
-        if self.reason is None:
-            del values["reason"]
+        values["masks"] = [_mask_record(mask) for mask in self.masks]
+        for name in ("reason", "others", "masks"):
+            if not values[name]:
+                del values[name]
         return values
 
 
@@ -44,10 +51,15 @@ def _defect_record(defect: Defect) -> dict[str, Any]:
     return {
         "class": defect.kind,
         "bbox": list(defect.bbox),
+        "centroid": [round(side, 2) for side in defect.centroid],
         "area_px": round(defect.area_px, 2),
         "length_px": round(defect.length_px, 2),
         "score": round(defect.score, 4),
     }
+
+
+def _mask_record(mask: MaskRle) -> dict[str, Any]:
+    return {"class": mask.kind, "size": list(mask.size), "counts": mask.counts}
 
 
 @dataclass

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco
 
 from runtime import _native
-from runtime.components import Defect, defects
+from runtime.components import Defect, find_defects, mask_rle
 
 Mask = npt.NDArray[np.uint8]
 
@@ -29,14 +30,23 @@ scales = st.tuples(st.floats(0.25, 8), st.floats(0.25, 8))
 
 
 def reference(mask: Mask, threshold: int) -> tuple[list[tuple[Any, ...]], npt.NDArray[np.int32]]:
-    """(x, y, width, height, area, mean, peak) of each component, and its label on each pixel."""
+    """(x, y, width, height, area, mean, peak, x, y) of each component, and each pixel's label."""
     foreground = (mask >= threshold).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(foreground, connectivity=8)
     values = [mask[labels == label] for label in range(1, count)]
     return [
-        (*row.tolist(), pytest.approx(inside.mean()), inside.max())
-        for row, inside in zip(stats[1:], values, strict=True)
+        (
+            *row.tolist(),
+            pytest.approx(inside.mean()),
+            inside.max(),
+            *(pytest.approx(side + 0.5) for side in centre),
+        )
+        for row, inside, centre in zip(stats[1:], values, centres[1:], strict=True)
     ], labels
+
+
+def defects(*arguments: Any, **options: Any) -> list[Defect]:
+    return find_defects(*arguments, **options).defects
 
 
 def only(found: list[Defect]) -> Defect:
@@ -46,8 +56,9 @@ def only(found: list[Defect]) -> Defect:
 
 @given(masks, thresholds)
 def test_components_are_those_of_opencv(mask: Mask, threshold: int):
-    found = _native.components(mask, threshold, 0.0, SAME)
+    found, others = _native.components(mask, threshold, 0.0, SAME)
     wanted, _ = reference(mask, threshold)
+    assert others == 0
     assert sorted(blob[:6] + blob[7:] for blob in found) == sorted(wanted, key=lambda b: b[:5])
 
 
@@ -56,7 +67,7 @@ def test_small_components_are_dropped_and_kept_shows_the_others(
     mask: Mask, threshold: int, scale: tuple[float, float], min_area: float
 ):
     kept = np.full(mask.shape, 9, np.uint8)
-    found = _native.components(mask, threshold, min_area, scale, kept)
+    found, _ = _native.components(mask, threshold, min_area, scale, kept)
     components, labels = reference(mask, threshold)
     areas = [blob[4] for blob in components]
     large = [label for label, area in enumerate(areas, 1) if area * scale[0] * scale[1] >= min_area]
@@ -66,9 +77,53 @@ def test_small_components_are_dropped_and_kept_shows_the_others(
 
 @given(masks, thresholds)
 def test_the_largest_comes_first_then_the_higher_then_the_left(mask: Mask, threshold: int):
-    found = _native.components(mask, threshold, 0.0, SAME)
+    found, _ = _native.components(mask, threshold, 0.0, SAME)
     order = [(-blob[4], blob[1], blob[0]) for blob in found]
     assert order == sorted(order)
+
+
+@given(masks, thresholds, st.integers(1, 9))
+def test_the_largest_are_listed_and_the_others_counted(mask: Mask, threshold: int, most: int):
+    kept, all_kept = np.zeros_like(mask), np.zeros_like(mask)
+    every, _ = _native.components(mask, threshold, 0.0, SAME, all_kept)
+    some, others = _native.components(mask, threshold, 0.0, SAME, kept, most)
+    assert some == every[:most]
+    assert len(some) + others == len(every)
+    assert (kept == all_kept).all()
+
+
+def test_a_negative_number_of_defects_is_refused():
+    with pytest.raises(ValueError, match="most -1: expected 1 or more, or 0 for all"):
+        _native.components(MASK, 1, 0.0, SAME, None, -1)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
+@given(masks)
+def test_run_lengths_are_those_of_coco(mask: Mask):
+    rle = mask_rle(mask)
+    wanted = coco.encode(np.asfortranarray(mask != 0).view(np.uint8))
+    assert rle.size == tuple(wanted["size"])
+    assert rle.counts.encode() == wanted["counts"]
+    assert (coco.decode({"size": rle.size, "counts": rle.counts}) == (mask != 0)).all()
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(None, None, -1), slice(None, None, 2)])
+def test_run_lengths_of_a_large_mask_with_gaps(rows: slice):
+    rng = np.random.default_rng(0)
+    mask = (rng.random((700, 1100)) > 0.999).astype(np.uint8)
+    mask[100:600, 300:900] = 1
+    part = mask[rows, 10:1000]
+    wanted = coco.encode(np.asfortranarray(part))
+    assert mask_rle(part).counts.encode() == wanted["counts"]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [np.zeros((6, 8), np.float32), np.zeros((6, 8, 1), np.uint8), np.zeros((0, 3), np.uint8)],
+)
+def test_run_lengths_of_no_mask_are_refused(mask: Any):
+    with pytest.raises(ValueError, match="mask"):
+        mask_rle(mask)
 
 
 @given(masks, st.floats(0, 1))
@@ -88,7 +143,12 @@ def test_a_defect_is_measured_in_pixels_of_the_frame():
     mask[4:7, 10:20] = 102
     found = only(defects(mask, 0.4, 0, (4.0, 3.0), kind="scratch"))
     assert found == Defect(
-        bbox=(40, 12, 40, 9), area_px=360.0, length_px=40.0, score=0.4, kind="scratch"
+        bbox=(40, 12, 40, 9),
+        centroid=(60.0, 16.5),
+        area_px=360.0,
+        length_px=40.0,
+        score=0.4,
+        kind="scratch",
     )
 
 

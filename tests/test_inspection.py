@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 from scipy import ndimage
 
 from runtime.frame import Frame
-from runtime.inspection import Inspector, foreground
-from runtime.preprocess import PixelFormat
+from runtime.inspection import Inspection, Inspector, foreground
+from runtime.overlay import overlay
+from runtime.preprocess import PixelFormat, Turn
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Fit, tiles
 from runtime.verdict import Answer
@@ -148,3 +150,52 @@ def test_a_blob_is_drawn_in_a_frame_smaller_than_the_mask():
     assert len(inspection.verdict.defects) == 1
     found = foreground(inspection.canvas, (16, 16), limits)[0]
     assert found.nonzero() == ([2], [2])
+
+
+def speckled(spots):
+    """An engine that draws `spots` single pixels, of which one is joined by a second."""
+    mask = np.zeros((1, 64, 64), np.uint8)
+    rows, columns = np.divmod(np.arange(spots), 32)
+    mask[0, 2 * rows, 2 * columns] = 255
+    mask[0, 0, 1] = 255
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: mask
+    return engine
+
+
+def test_the_largest_defects_are_listed_and_the_others_counted():
+    inspector = Inspector(speckled(200), InputSpec(64, 64, 1), Limits(0.5), ["defect"])
+    record = inspector.inspect(frame_of(64, 64)).verdict.record()
+    assert len(record["defects"]) == 100
+    assert record["defects"][0]["area_px"] == 3.0  # two pixels, and the one that touches them
+    assert record["defects"][0]["centroid"] == [1.5, 0.5]
+    assert record["others"] == 99
+    assert "masks" not in record
+
+
+def test_the_masks_are_in_the_record_where_asked_for():
+    engine = speckled(1)
+    inspector = Inspector(engine, InputSpec(64, 64, 1), Limits(0.5), ["pit"], rle=True)
+    record = inspector.inspect(frame_of(64, 64)).verdict.record()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[0, :2] = 1
+    counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
+    assert record["masks"] == [{"class": "pit", "size": [64, 64], "counts": counts}]
+    assert "others" not in record
+
+
+@pytest.mark.parametrize("pixel_format", PixelFormat)
+def test_a_turned_frame_is_judged_and_shown_upright(pixel_format):
+    pixels = np.random.default_rng(0).integers(0, 256, pixel_format.shape(64, 48), np.uint8)
+    turn = Turn(1, mirrored=True)
+    frame = Frame(pixels, pixel_format, "part", 0, 0, turn=turn)
+    assert frame.size == (48, 64)
+    engine = Scripted([0.9])
+    spec = InputSpec(64, 64, 3, Fit.LETTERBOX)
+    inspector = Inspector(engine, spec, Limits(0.5), ["defect"])
+    _, batch = inspector.preprocess(frame)
+    assert not batch[0, :, :8].any()
+    picture = overlay(frame, Inspection(inspector.inspect(frame).verdict), Limits(0.5))
+    caption = picture.shape[0] - 64
+    inside = picture[caption + 4 : -4, 4:-4, ::-1]  # no box is drawn there
+    assert np.array_equal(inside, batch[0, 4:60, 12:52])

@@ -116,6 +116,8 @@ static void finish(struct tally *tally, size_t number, const struct dg_limits *l
     struct dg_blob *const blob = &tally->blob;
     blob->width -= blob->x;
     blob->height -= blob->y;
+    blob->centre_x = (double)tally->x_twice_sum / (2 * (double)blob->area) * limits->scale_x;
+    blob->centre_y = ((double)tally->y_sum / (double)blob->area + 0.5) * limits->scale_y;
     blob->mean = (double)tally->value_sum / (double)blob->area;
     blob->length = tally->furthest - tally->nearest + fabs(tally->c) * limits->scale_x +
                    fabs(tally->s) * limits->scale_y;
@@ -125,6 +127,8 @@ static void finish(struct tally *tally, size_t number, const struct dg_limits *l
 static void measure(struct tally *tallies, const struct dg_runs *runs, const struct dg_mask *mask,
                     const struct dg_limits *limits)
 {
+    if (runs->count == 0)
+        return;
     const struct dg_run *const first = runs->runs, *const end = first + runs->count;
     for (const struct dg_run *run = first; run < end; run++) {
         add(&tallies[run->blob], run);
@@ -181,9 +185,13 @@ static enum dg_status reserve(struct dg_blobs *found, const struct tally *tallie
         large += is_large(&tallies[i], limits);
     if (large == 0)
         return DG_OK;
-    found->blobs = malloc(large * sizeof *found->blobs);
-    found->count = found->blobs ? large : 0;
-    return found->blobs ? DG_OK : DG_NO_MEMORY;
+    const size_t given = limits->most > 0 && limits->most < large ? limits->most : large;
+    found->blobs = malloc(given * sizeof *found->blobs);
+    if (!found->blobs)
+        return DG_NO_MEMORY;
+    found->count = given;
+    found->others = large - given;
+    return DG_OK;
 }
 
 /* Sorts the `tallies`; the small ones are then behind the large ones. */

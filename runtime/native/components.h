@@ -23,14 +23,16 @@ struct dg_limits {
     int32_t threshold;      /* 1 to 255; a pixel is foreground where its value reaches it */
     double min_area;        /* in frame pixels; a smaller blob is dropped */
     double scale_x, scale_y; /* frame pixels per mask pixel */
+    size_t most;             /* the blobs that are given, the largest ones; 0: all */
 };
 
-/* One 8-connected component of the foreground. Mask pixels, except for `length`. */
+/* One 8-connected component of the foreground. Mask pixels where nothing else is said. */
 struct dg_blob {
     int32_t x, y, width, height; /* the smallest box around it */
     int64_t area;
     double mean;    /* of its values, 0 to 255 */
     double length;  /* along its main axis, in frame pixels */
+    double centre_x, centre_y; /* in frame pixels, from the upper left corner of the mask */
     int32_t peak;   /* its largest value */
 };
 
@@ -38,12 +40,13 @@ struct dg_blob {
 struct dg_blobs {
     struct dg_blob *blobs; /* (count) */
     size_t count;
+    size_t others; /* those that were large enough, but not among the largest */
 };
 
 /*
  * Finds the blobs of a mask that are large enough: largest area first, then the higher, then the
- * one further left. Where `kept` has room, 1 is written on their pixels and 0 elsewhere. Memory
- * grows with the foreground's runs. Any thread may call. On failure `found` is empty.
+ * one further left. Where `kept` has room, 1 is written on their pixels, also on the others', and
+ * 0 elsewhere. Memory grows with the foreground's runs. Any thread may call. On failure `found` is empty.
  *
  * The main axis is the principal axis of the second central moments of the blob's area in frame
  * pixels, where a mask pixel is a rectangle of scale_x by scale_y: with m_xx, m_yy, m_xy, it has

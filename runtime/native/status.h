@@ -6,7 +6,8 @@ enum dg_status {
     DG_OK = 0,
     DG_NO_MEMORY,
     DG_BAD_FORMAT,    /* not one of enum dg_format */
-    DG_BAD_FRAME,     /* a side outside 1 to DG_SIDE_MAX, or an odd width in YUYV */
+    DG_BAD_FRAME,     /* a side outside 1 to DG_SIDE_MAX, or not a multiple that its format wants */
+    DG_BAD_TURN,      /* quarters outside 0 to 3 */
     DG_BAD_OUT,       /* a side outside 1 to DG_SIDE_MAX, or channels other than 1 and 3 */
     DG_BAD_REGION,    /* empty, or not inside the frame */
     DG_BAD_TARGET,    /* empty, or not inside the output */

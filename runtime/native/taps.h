@@ -8,14 +8,18 @@
 /*
  * How each output index of one axis is made: the weighted sum of `count` neighbouring source
  * indices from `first` on. The weights of every output sum to exactly the table's `total`.
- * The caller owns the struct, which owns its arrays; a zeroed struct is an empty table.
+ * The caller owns the struct, which owns its arrays; a zeroed struct is an empty table. For
+ * registers of several outputs, the arrays go on to a multiple of sixteen, without weight.
  */
 struct dg_taps {
     int32_t length;   /* outputs */
-    int32_t longest;  /* weights kept for each output, the unused ones 0 */
+    int32_t longest;  /* weights kept for each output: 4 or a multiple of 8, the unused ones 0 */
     int32_t *first;   /* (length) */
     int32_t *count;   /* (length), 1 to longest */
     int16_t *weights; /* (length, longest) */
+    /* (length / 2, 16), only where `longest` is 4: where two outputs' 4 samples of 16 bits lie, in
+     * bytes from the first one's on. They are never more than 16 bytes. */
+    uint8_t *windows;
 };
 
 /*

@@ -123,10 +123,13 @@ static struct dg_blob flood_blob(const struct scene *scene, bool *is_round)
 {
     struct dg_blob blob = {.x = flood.x[0], .y = flood.y[0], .area = flood.count};
     int64_t sum = 0;
+    double x_sum = 0, y_sum = 0;
     int32_t right = 0, bottom = 0;
     for (int32_t i = 0; i < flood.count; i++) {
         const int32_t x = flood.x[i], y = flood.y[i], value = value_at(scene, x, y);
         sum += value;
+        x_sum += x;
+        y_sum += y;
         blob.x = x < blob.x ? x : blob.x;
         blob.y = y < blob.y ? y : blob.y;
         right = x > right ? x : right;
@@ -136,6 +139,8 @@ static struct dg_blob flood_blob(const struct scene *scene, bool *is_round)
     blob.width = right + 1 - blob.x;
     blob.height = bottom + 1 - blob.y;
     blob.mean = (double)sum / flood.count;
+    blob.centre_x = (x_sum / flood.count + 0.5) * scene->limits.scale_x;
+    blob.centre_y = (y_sum / flood.count + 0.5) * scene->limits.scale_y;
     blob.length = flood_length(&scene->limits, is_round);
     return blob;
 }
@@ -148,6 +153,7 @@ static bool is_near(double a, double b)
 static bool is_same(const struct dg_blob *a, const struct dg_blob *b, bool is_round)
 {
     return a->x == b->x && a->y == b->y && a->width == b->width && a->height == b->height &&
+           is_near(a->centre_x, b->centre_x) && is_near(a->centre_y, b->centre_y) &&
            a->area == b->area && a->peak == b->peak && is_near(a->mean, b->mean) &&
            (is_round || is_near(a->length, b->length));
 }
@@ -334,6 +340,21 @@ static void check_failing_allocations(void)
     give_back(&scene);
 }
 
+static void check_the_largest(void)
+{
+    struct scene scene = make_scene(100, 4);
+    struct dg_blobs found;
+    for (int32_t x = 0; x < 100; x += 4)
+        set(&scene, x, x / 4 % 4, 255);
+    set(&scene, 41, 2, 255);
+    scene.limits.most = 3;
+    CLAIM(run(&scene, &found) == DG_OK);
+    CLAIM(found.count == 3 && found.others == 22 && found.blobs[0].area == 2);
+    CLAIM(scene.kept[96] == 1);
+    dg_blobs_free(&found);
+    give_back(&scene);
+}
+
 static void *run_often(void *scene)
 {
     for (int i = 0; i < 20; i++) {
@@ -374,6 +395,7 @@ int main(void)
     check_empty_and_full();
     check_refusals();
     check_failing_allocations();
+    check_the_largest();
     check_threads_share_a_mask();
     return 0;
 }

@@ -39,6 +39,19 @@ static int64_t interpolated(int64_t k, int64_t i, int64_t source, int64_t target
     return k == first ? total - second : k == first + 1 ? second : 0;
 }
 
+/* Two outputs of four samples, and what follows the last: inside 16 bytes, without weight. */
+static void check_windows(const struct dg_taps *taps)
+{
+    CLAIM(taps->longest == 4 ? taps->windows != NULL : taps->longest % 8 == 0 && !taps->windows);
+    for (int32_t i = 0; i < (taps->length + 15) / 16 * 16; i++) {
+        const int32_t ahead = taps->first[i] - taps->first[i / 2 * 2];
+        for (int32_t k = 0; taps->windows && k < 8; k++)
+            CLAIM(taps->windows[8 * i + k] == 2 * ahead + k && 2 * ahead + k < 16);
+        for (int32_t k = i < taps->length ? taps->count[i] : 0; k < taps->longest; k++)
+            CLAIM(taps->weights[i * taps->longest + k] == 0);
+    }
+}
+
 static void check_table(int32_t source, int32_t target, int32_t total)
 {
     struct dg_taps taps;
@@ -55,6 +68,7 @@ static void check_table(int32_t source, int32_t target, int32_t total)
         }
         CLAIM(sum == total);
     }
+    check_windows(&taps);
     dg_taps_free(&taps);
     dg_taps_free(&taps);
 }
@@ -85,6 +99,7 @@ static void check_halves(int32_t source, int32_t target, int32_t shift)
             CLAIM(weight_of(&pairs, i, pair) == both);
         }
     }
+    check_windows(&pairs);
     dg_taps_free(&taps);
     dg_taps_free(&pairs);
 }
@@ -92,12 +107,15 @@ static void check_halves(int32_t source, int32_t target, int32_t shift)
 static void check_failing_allocations(void)
 {
     struct dg_taps taps;
-    for (int survivors = 0; survivors < 3; survivors++) {
+    for (int survivors = 0; survivors < 4; survivors++) {
         allocations_left = survivors;
         CLAIM(dg_taps_make(&taps, 20, 7, 256) == DG_NO_MEMORY);
-        CLAIM(!taps.first && !taps.count && !taps.weights);
+        CLAIM(!taps.first && !taps.count && !taps.weights && !taps.windows);
     }
+    allocations_left = 4;
+    CLAIM(dg_taps_make(&taps, 20, 7, 256) == DG_OK);
     allocations_left = -1;
+    dg_taps_free(&taps);
 }
 
 int main(void)
