@@ -1,4 +1,4 @@
-/* dg_capture and dg_camera_* against a driver that is made up here, and fails where it is told to. */
+/* dg_capture and dg_camera_* against a driver that is made up here and fails where it is told. */
 
 #define _GNU_SOURCE
 
