@@ -20,7 +20,7 @@ from runtime import _native
 from runtime.camera_uri import CameraUri, camera_uri
 from runtime.controls import set_controls
 from runtime.errors import SourceError
-from runtime.fourcc import CODES, FOURCC, MJPEG, NAMES, pixel_format, shape, text_of
+from runtime.fourcc import CODES, MJPEG, NAMES, pixel_format, text_of
 from runtime.frame import Frame
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ class Camera:
         seq = self._first_seq + shot.number
         self._next_seq = seq + 1
         pixels, fault = self._pixels(shot)
-        found = pixel_format(self._format)
-        assert found is not None  # noqa: S101, it was looked up when the camera was opened
         source = f"{self._path}#{seq}"
-        return Frame(pixels, found, source, seq, shot.t_ns, shot.dropped, fault)
+        return Frame(
+            pixels, pixel_format(self._format), source, seq, shot.t_ns, shot.dropped, fault
+        )
 
     def _pixels(self, shot: _native.Shot) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
         """The frame in the driver's own buffer, or why it cannot be trusted."""
@@ -160,7 +160,7 @@ class Camera:
             return None, f"{self._path}: the driver says that the frame is broken"
         if self._format == MJPEG:
             return decoded(np.frombuffer(memoryview(shot), np.uint8), self._path)
-        extent = shape(self._format, self._capture.width, self._capture.height)
+        extent = pixel_format(self._format).shape(self._capture.width, self._capture.height)
         row = int(np.prod(extent[1:]))
         stride = self._capture.stride or row
         held, expected = memoryview(shot).nbytes, stride * (extent[0] - 1) + row
@@ -199,7 +199,7 @@ def device(path: Path) -> Iterator[int]:
 def _capture(fd: int, wish: CameraUri) -> _native.Capture:
     """The stream in the format that is asked for, else as it is set, else in the best."""
     offered = {text_of(code) for code, _, _ in _native.camera_formats(fd)}
-    judged = [name for name in FOURCC if name in CODES and name in offered]
+    judged = [name for name in CODES if name in offered]
     if wish.format and wish.format not in judged:
         raise SourceError(
             f"--camera {wish.path}: format is {wish.format!r}, expected one that it gives and that "

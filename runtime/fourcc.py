@@ -33,31 +33,17 @@ FOURCC = {
 }
 
 
-def pixel_format(name: str) -> PixelFormat | None:
-    """What a frame of the format `name` is for preprocessing, or None where it takes no such."""
-    return PixelFormat.__members__.get("BGR" if name == MJPEG else name)
-
-
-NAMES = {
-    int.from_bytes(code, "little"): name for name, code in FOURCC.items() if pixel_format(name)
-}
-CODES = {name: code for code, name in NAMES.items()}
+CODES = {name: int.from_bytes(code, "little") for name, code in FOURCC.items()}
+NAMES = {code: name for name, code in CODES.items()}
 IN_COLOUR = {name for name in FOURCC if not name.startswith(("GREY", "Y1"))}
+
+
+def pixel_format(name: str) -> PixelFormat:
+    """What a frame of the format `name` is for preprocessing."""
+    return PixelFormat["BGR" if name == MJPEG else name]
 
 
 def text_of(fourcc: int) -> str:
     """Our name of a format, or the kernel's letters where it cannot be judged."""
     letters = (fourcc & 0x7FFFFFFF).to_bytes(4, "little").decode("ascii", "replace").strip()
     return NAMES.get(fourcc, letters + ("-BE" if fourcc >> 31 else ""))
-
-
-def shape(name: str, width: int, height: int) -> tuple[int, ...]:
-    """The shape of the uint8 array that a frame fills, but for gaps between its rows."""
-    if name == "NV12":
-        return height * 3 // 2, width
-    if name.endswith("10P"):
-        return height, width * 5 // 4
-    if name in {"RGB", "BGR"}:
-        return height, width, 3
-    in_twos = name in {"YUYV", "UYVY", "Y12", "Y16"} or name.endswith("10")
-    return (height, width, 2) if in_twos else (height, width)

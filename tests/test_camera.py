@@ -16,7 +16,7 @@ from runtime import _native
 from runtime.camera import Camera, device
 from runtime.controls import controls_of
 from runtime.errors import SourceError
-from runtime.fourcc import CODES, FOURCC, MJPEG, shape
+from runtime.fourcc import CODES, FOURCC, MJPEG
 from runtime.preprocess import PixelFormat, Rect, Tile, preprocess
 
 pytestmark = pytest.mark.camera
@@ -42,7 +42,7 @@ def captured(path, name, *, stride=0):
         capture = _native.Capture(fd, *(() if stride else SIZE), fourcc=code)
     shot = capture.take(5000)
     assert (capture.width, capture.height, capture.fourcc) == (*SIZE, code)
-    extent = shape(name, *SIZE)
+    extent = PixelFormat[name].shape(*SIZE)
     row = int(np.prod(extent[1:]))
     assert capture.stride == (stride or row)
     steps = (capture.stride, *extent[2:], 1)

@@ -238,7 +238,7 @@ def test_an_error_is_one_line_and_status_1(main, places, line, said):
 def test_opencv_adds_nothing_to_our_line(defectgate, plain_bundle, tmp_path):
     done = defectgate("runtime", "--bundle", plain_bundle, "--camera", "/dev/null")
     (message,) = done.stderr.splitlines()
-    assert message.startswith("SourceError: --camera /dev/null: cannot be opened as a V4L2 camera")
+    assert message.startswith("SourceError: --camera /dev/null: is no camera that streams")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = defectgate("runtime", "--bundle", plain_bundle, "--camera", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -191,7 +191,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_output(int8_bundle, tmp_path):
 
 
 def test_a_device_that_is_no_camera_is_said(int8_bundle, tmp_path):
-    with pytest.raises(SourceError, match="/dev/null: cannot be opened as a V4L2 camera"):
+    with pytest.raises(SourceError, match="/dev/null: is no camera that streams"):
         run_source(open_bundle(int8_bundle), "/dev/null", tmp_path / "lines", None, None)
     assert not list(tmp_path.iterdir())
 
@@ -305,8 +305,8 @@ def test_a_frame_too_large_to_shrink_is_unknown(int8_bundle, images, tmp_path):
 
 def test_a_lost_source_is_said_after_the_counts(int8_bundle, images, tmp_path, monkeypatch):
     class Lost:
-        def __init__(self, uri, channels):
-            self.source = open_source(uri, channels)
+        def __init__(self, uri, channels, stop):
+            self.source = open_source(uri, channels, stop)
 
         def __enter__(self):
             return self.frames(self.source.__enter__())

@@ -24,9 +24,9 @@ enum dg_status dg_capture_open(struct dg_capture **capture, const struct dg_came
 
 /*
  * Waits for a frame that was not taken yet and lends it: its bytes stay what they are until
- * dg_capture_give_back, also after a close. Any thread. Where `shot->bytes` is NULL none came within
- * `timeout_ms`, or a signal came, or the capture was closed. DG_DEVICE: the stream has ended;
- * ESTALE: its source changed format.
+ * dg_capture_give_back, also after a close. Any thread may call. Where `shot->bytes` is NULL none
+ * came within `timeout_ms`, or a signal came, or the capture was closed. DG_DEVICE: the stream has
+ * ended; ESTALE: its source changed format.
  */
 enum dg_status dg_capture_take(struct dg_capture *capture, int timeout_ms, struct dg_shot *shot,
                                struct dg_fault *fault);

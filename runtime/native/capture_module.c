@@ -117,7 +117,7 @@ static PyObject *capture_take(Capture *self, PyObject *timeout)
     return PyErr_CheckSignals() < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(close_doc, "close()\n--\n\nLet the device go; frames that are lent stay what they are.");
+PyDoc_STRVAR(close_doc, "close()\n--\n\nLet the device go; lent frames stay what they are.");
 
 static PyObject *capture_close(Capture *self, PyObject *unused)
 {

@@ -1,10 +1,11 @@
-/* dg_capture and dg_camera_* against a driver that is made up here, and fails where it is told to. */
+/* dg_capture and dg_camera_* against a driver that is made up here and fails where it is told. */
 
 #define _GNU_SOURCE
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -213,7 +214,7 @@ static uint32_t sequence_in(const struct dg_shot *shot)
 static void film(uint32_t sequence)
 {
     while (!film_as(sequence, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, LENGTH))
-        ;
+        sched_yield();
 }
 
 static int queued(void)
@@ -229,7 +230,7 @@ static int queued(void)
 static void wait_until_queued(int count)
 {
     while (queued() != count)
-        ;
+        sched_yield();
 }
 
 static void inject(unsigned long request, int error)

@@ -1,4 +1,4 @@
-/* What a driver may answer, made of noise: no answer may make us read or write where we must not. */
+/* What a driver may answer, made of noise: none may make us read or write where we must not. */
 
 #define _GNU_SOURCE
 
