@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "components.h"
 #include "preprocess.h"
+#include "replay_binding.h"
 
 static const char *expected(enum dg_status status)
 {
@@ -253,7 +254,8 @@ static PyMethodDef methods[] = {
 
 static int add_constants(PyObject *module)
 {
-    if (PyModule_AddIntConstant(module, "GREY", DG_GREY) < 0 ||
+    if (PyModule_AddFunctions(module, dg_replay_methods) < 0 ||
+        PyModule_AddIntConstant(module, "GREY", DG_GREY) < 0 ||
         PyModule_AddIntConstant(module, "BGR", DG_BGR) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "YUYV", DG_YUYV);
