@@ -25,8 +25,10 @@ from export.judging import Judged, Promise, Source, judge, say_what_is_missing, 
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
+from export.plan import HALF
 from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held, least_loss
 from export.split import write_split
+from export.typed import typed
 from export.validation import write_validation_report
 from export.work import work_of
 from runtime.errors import ManifestError
@@ -87,6 +89,7 @@ def export(settings: ExportSettings) -> Manifest:
         else:
             calibration, judged, metrics = None, exact, {"float": exact.metrics}
             exact_root.rename(root / "cpu")
+        write_split(typed(onnx.load(root / "model.onnx")), root / HALF)
         if not judged.guarantee:
             say_what_is_missing(source)
         write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
