@@ -151,7 +151,8 @@ class _Session:
         batch = (self.tiles,)
         self._image, image = self.gpu.map(batch + gate.shape("image"), np.uint8)
         self._scores, scores = self.gpu.map(batch + gate.shape("score"), np.float32)
-        self._mask, masks = self.gpu.map(batch + mask.shape("mask"), np.uint8)
+        stride = -(-mask.size("mask") // ALIGNMENT) * ALIGNMENT
+        self._mask, masks = self.gpu.map((self.tiles, stride), np.uint8)
         self._image[...], self._scores[...], self._mask[...] = 0, 0, 0
         sizes = {name: gate.size(name) for name in mask.inputs}
         for name, size in sizes.items():
@@ -163,9 +164,8 @@ class _Session:
         self._gate_addresses = {"image": image, "score": scores, **skips}
         self._gate_of(self.tiles)
         for tile in range(self.tiles):
-            offset = tile * self._mask[0].nbytes
             places = {name: skips[name] + tile * size for name, size in sizes.items()}
-            self._masks.append(self._mask_of(places, sizes, masks + offset))
+            self._masks.append(self._mask_of(places, sizes, masks + tile * stride))
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], int]:
         """Scores, and the number of this call."""
@@ -206,7 +206,8 @@ class _Session:
             else:
                 mask.enqueue()
         _native.stream_wait(self._cuda, self.gpu.stream, self._spin, PATIENCE_S)
-        return np.array(self._mask[tile])
+        shape, size = self.mask_network.shape("mask"), self.mask_network.size("mask")
+        return np.array(self._mask[tile, :size]).reshape(shape)
 
     def close(self) -> None:
         """Give everything back, in the order that CUDA wants."""

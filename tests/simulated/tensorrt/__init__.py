@@ -715,3 +715,9 @@ def _ort_type(tensor):
 
 def _room(address):
     return driver.library.standin_room(ctypes.c_uint64(address))
+
+
+for _cls in _Simulated.__subclasses__():
+    for _name in set(vars(_cls)) - _names(_cls.__name__):
+        if not _name.startswith("_"):
+            delattr(_cls, _name)
