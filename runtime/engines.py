@@ -35,11 +35,11 @@ def engine_of(
     Raises:
         EngineError: what was asked for cannot be had.
     """
-    mend = f"defectgate build {bundle.root}"
+    mend = f"defectgate build {bundle.root} makes one"
     if kind is EngineKind.ONNXRUNTIME:
         return Chosen(onnx_engine_of(bundle), "asked for", self_test)
     if kind is EngineKind.AUTO and not have_plans(engines, bundle.sha256):
-        reason = f"no TensorRT plan in {engines}; {mend} makes one"
+        reason = f"no TensorRT plan in {engines}; {mend}"
         return Chosen(onnx_engine_of(bundle), reason, self_test)
     try:
         plans = find_plans(engines, bundle.sha256, this_device(), mend)

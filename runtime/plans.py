@@ -81,16 +81,22 @@ def find_plans(engines: Path, bundle: str, device: Device, mend: str) -> Plans:
 
     Raises:
         EngineError: there are none, they belong to another device, or a file was changed; `mend`
-            is the command that builds them.
+            says how to build them.
     """
-    mend = f"{mend} builds it anew"
     others = []
     for folder in _newest_first(engines, bundle):
-        record = read_record(folder / RECORD, PlanRecord, SCHEMA, EngineError, mend)
-        if record.device == device and record.bundle == bundle:
-            _require_private(folder)
-            content = {name: _checked(folder, record, f"{name}.plan", mend) for name in NETWORKS}
-            return Plans(folder, record, **content)
+        try:
+            record = read_record(folder / RECORD, PlanRecord, SCHEMA, EngineError, mend)
+            if record.device == device and record.bundle == bundle:
+                _require_private(folder)
+                content = {
+                    name: _checked(folder, record, f"{name}.plan", mend) for name in NETWORKS
+                }
+                return Plans(folder, record, **content)
+        except (EngineError, FileNotFoundError):
+            if folder.is_dir():
+                raise
+            return find_plans(engines, bundle, device, mend)  # a build has just replaced it
         others.append(record)
     if others:
         raise EngineError(f"the plan {_differences(others[0], device)}; {mend}")

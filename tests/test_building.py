@@ -33,7 +33,7 @@ def _quick(monkeypatch):
 
 
 def plans_of(bundle, engines):
-    return find_plans(engines, bundle.sha256, this_device(), "defectgate build B")
+    return find_plans(engines, bundle.sha256, this_device(), "build it")
 
 
 @pytest.mark.slow
