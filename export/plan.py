@@ -13,6 +13,7 @@ from runtime.manifest import Bundle
 
 TYPED_FROM = (10, 12)  # before, the typed rendering would lose to the weakly typed one
 LAST_WEAK = 10
+IMPLIED_BATCH = 10  # from here on every network has an explicit batch
 HALF = "tensorrt/half"  # the float network in float16, strongly typed
 Progress = Callable[[str, int, int], None]  # phase, steps done, steps in all
 
@@ -97,7 +98,7 @@ def build_plan(
 
 def _network_flags(trt: Any, *, typed: bool) -> int:
     flags = trt.NetworkDefinitionCreationFlag
-    if release_of(trt.__version__)[0] < LAST_WEAK:
+    if release_of(trt.__version__)[0] < IMPLIED_BATCH:
         return 1 << int(flags.EXPLICIT_BATCH)
     return 1 << int(flags.STRONGLY_TYPED) if typed else 0
 

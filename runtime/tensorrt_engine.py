@@ -4,8 +4,10 @@ Image, scores and masks lie in host memory that the GPU sees; the skips never le
 mask head of a tile reads them where the gate wrote them. Both networks share scratch memory.
 """
 
+import atexit
 import math
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +84,7 @@ class TensorRtEngine:
 
     def close(self) -> None:
         """Give the GPU back; the next call takes it again."""
+        atexit.unregister(self.close)
         session, self._session = self._session, None
         if session:
             session.close()
@@ -91,6 +94,7 @@ class TensorRtEngine:
             self._session = _opened(
                 self._plans, self._threshold, self._dla_core, spin=self._spin, graphs=self._graphs
             )
+            atexit.register(self.close)  # pycuda aborts where a context outlives Python
             if self._session.said and not self._said:
                 self._said = self._session.said
                 sys.stderr.write(f"CUDA graphs cannot be used: {self._said}; enqueued instead\n")
@@ -101,6 +105,7 @@ class TensorRtEngine:
         try:
             return work(session)
         except session.gpu.faults as error:
+            traceback.clear_frames(error.__traceback__)
             self.close()
             said = str(error).partition("\n")[0]
             raise EngineError(f"tensorrt: {said}; the GPU's context is made anew") from error
@@ -111,11 +116,11 @@ def _opened(plans: Networks, threshold: float, dla_core: int | None, **how: bool
     session = _Session(gpu, threshold, **how)
     try:
         session.load(plans, dla_core)
-    except gpu.faults as error:
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold what must go before the context
         session.close()
-        raise EngineError(f"tensorrt: {str(error).partition(chr(10))[0]}") from error
-    except BaseException:
-        session.close()
+        if isinstance(error, gpu.faults):
+            raise EngineError(f"tensorrt: {str(error).partition(chr(10))[0]}") from error
         raise
     return session
 
@@ -210,14 +215,17 @@ class _Session:
         return np.array(self._mask[tile, :size]).reshape(shape)
 
     def close(self) -> None:
-        """Give everything back, in the order that CUDA wants."""
-        for bound in (*self._gates.values(), *self._masks):
-            if bound.graph:
-                _native.graph_free(self._cuda, bound.graph)
+        """Give everything back: TensorRT's objects before the context that they live in."""
+        self._free_graphs()
         self._gates.clear()
         self._masks.clear()
         self.gate_network = self.mask_network = None  # type: ignore[assignment]
         self.gpu.close()
+
+    def _free_graphs(self) -> None:
+        for bound in (*self._gates.values(), *self._masks):
+            if bound.graph:
+                _native.graph_free(self._cuda, bound.graph)
 
     def _gate_of(self, tiles: int) -> "_Bound":
         """The gate for so many tiles: a graph needs a context of its own."""

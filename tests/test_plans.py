@@ -216,6 +216,7 @@ def commands(defectgate, libcuda, tmp_path):
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "simulated")]),
             "LD_LIBRARY_PATH": str(libcuda.parent),
             "SIMULATED_TENSORRT": release,
+            "SIMULATED_EXIT": "strict",
             "COLUMNS": "200",
             "HOME": str(tmp_path),
             **changed,

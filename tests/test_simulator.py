@@ -372,6 +372,14 @@ def test_memory_that_outlives_its_context_or_is_freed_twice(trt):
     assert int(kept)
 
 
+def test_engines_that_outlive_their_cuda_context(trt):
+    context = trt.driver.Device(0).make_context(trt.driver.ctx_flags.MAP_HOST)
+    engine = trt.Runtime(logger_of(trt)).deserialize_cuda_engine(plan_of(trt))
+    context.detach()
+    assert trt.misuse() == "TensorRT's objects outlived the CUDA context"
+    assert engine.num_io_tensors == 2
+
+
 def test_onnx_that_the_checker_refuses_is_refused(trt):
     logger = logger_of(trt)
     model = onnx.load_from_string(plain_model())

@@ -3,8 +3,10 @@
 The GPU is what `SIMULATED_GPU` says: name, compute capability, multiprocessors, driver.
 """
 
+import atexit
 import ctypes
 import os
+import sys
 
 import numpy as np
 
@@ -40,6 +42,15 @@ class LaunchError(Error):
 def _gpu():
     name, capability, processors, driver = os.environ.get("SIMULATED_GPU", DEFAULT_GPU).split(",")
     return name, tuple(map(int, capability.split("."))), int(processors), int(driver)
+
+
+@atexit.register
+def _require_no_context():
+    """Pycuda's own C++ aborts the process, where the tests ask for it."""
+    if os.environ.get("SIMULATED_EXIT") == "strict" and library.standin_context():
+        sys.stderr.write("PyCUDA ERROR: The context stack was not empty upon module cleanup.\n")
+        sys.stderr.flush()
+        os._exit(134)
 
 
 def check(code, call):
@@ -104,6 +115,9 @@ class Context:
         self._handle = handle
 
     def detach(self):
+        from tensorrt import require_none_alive
+
+        require_none_alive(self._handle.value)
         handle, self._handle = self._handle, None
         assert handle, "context.detach: cannot detach from invalid context"
         check(library.cuCtxDestroy_v2(handle), "cuCtxDestroy")

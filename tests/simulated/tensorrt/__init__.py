@@ -445,6 +445,7 @@ class Runtime(_Simulated):
 
 
 _SESSIONS = {}
+_ALIVE = weakref.WeakKeyDictionary()  # the CUDA context of each engine and context
 
 
 def _session(network, *, typed):
@@ -466,6 +467,7 @@ class ICudaEngine(_Simulated):
 
     def __init__(self, runtime, about, network):
         self._runtime, self._about = runtime, about
+        _ALIVE[self] = driver.library.standin_context()
         self._session = _session(network, typed=about["typed"])
         self._sides = {
             t.name: (t, mode)
@@ -535,6 +537,12 @@ class EngineInspector(_Simulated):
         return json.dumps({"Layers": [{"Name": "simulated"}] if detailed else ["simulated"]})
 
 
+def require_none_alive(context):
+    """No engine and no execution context outlives its CUDA context; `pycuda.driver` asks."""
+    if context in _ALIVE.values():
+        _RAISED.append(Misuse("TensorRT's objects outlived the CUDA context"))
+
+
 _WORKS = {}
 _BUSY_SCRATCH = {}
 
@@ -588,6 +596,7 @@ class IExecutionContext(_Simulated):
 
     def __init__(self, engine, *, owns_scratch):
         self._engine, self._owns_scratch = engine, owns_scratch
+        _ALIVE[self] = driver.library.standin_context()
         self._scratch = None
         self._shapes, self._addresses = {}, {}
         self._is_captured = self._has_run = False
