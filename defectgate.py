@@ -23,6 +23,7 @@ for verb in (
     train.cli.evaluate,
     calibration.cli.calibrate,
     export.cli.export,
+    export.cli.build,
     export.cli.lint_onnx,
     runtime.cli.runtime,
     runtime.cli.cameras,

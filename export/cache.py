@@ -6,12 +6,12 @@ Text: a header with the release, then `tensor: hex`, the big-endian float32 of t
 import struct
 from collections.abc import Mapping
 
-from export.qdq import LARGEST
 from runtime.errors import CalibrationError
 
 CACHE_FILE = "calibration.cache"
 HEADER = "TRT-{}-EntropyCalibration2"
-RELEASE = 100300  # of JetPack 6.2; the builder puts its own here
+RELEASE = 100300  # of JetPack 6.2; `of_release` puts another here
+LARGEST = 127  # as in `export.qdq`, which needs onnx
 
 
 def calibration_cache(ranges: Mapping[str, tuple[float, float]], release: int = RELEASE) -> str:
@@ -27,3 +27,10 @@ def calibration_cache(ranges: Mapping[str, tuple[float, float]], release: int = 
         scale = max(abs(lowest), abs(highest), 1e-6) / LARGEST
         lines.append(f"{name}: {struct.pack('>f', scale).hex()}")
     return "\n".join(lines) + "\n"
+
+
+def of_release(cache: str, version: tuple[int, ...]) -> str:
+    """The same cache for TensorRT of this version: it takes no other release's."""
+    major, minor, patch = version[:3]
+    release = major * (10000 if major >= 10 else 1000) + minor * 100 + patch  # noqa: PLR2004
+    return "\n".join([HEADER.format(release), *cache.splitlines()[1:]]) + "\n"

@@ -8,6 +8,16 @@ import typer
 
 from calibration.cli import DefectShare, Images, Ranges
 from calibration.settings import RangeMethod
+from runtime.settings import ENGINES
+
+
+class Asked(str, Enum):
+    """Precisions of a plan; by default the fastest that passes."""
+
+    AUTO = "auto"
+    FP16 = "fp16"
+    INT8 = "int8"
+    IMPLICIT_INT8 = "implicit-int8"
 
 
 class Release(str, Enum):
@@ -69,6 +79,29 @@ def export(
             mm_per_pixel=mm_per_pixel,
         )
     )
+
+
+def build(
+    bundle: Annotated[Path, typer.Argument(help="What export wrote.")],
+    precision: Annotated[
+        Asked, typer.Option(help="Build this one alone.", case_sensitive=False)
+    ] = Asked.AUTO,
+    dla_core: Annotated[
+        int | None, typer.Option(min=0, help="Run on this deep-learning accelerator.")
+    ] = None,
+    tiles: Annotated[
+        int, typer.Option(min=0, help="Of a frame; by default as of the golden images.")
+    ] = 0,
+    engines: Annotated[Path, typer.Option(help="Folder for plans.")] = ENGINES,
+) -> None:
+    """Build TensorRT plans for this device: the fastest precision with the golden verdicts."""
+    from export.building import BuildSettings
+    from export.building import build as run_build
+    from runtime.manifest import open_bundle
+
+    settings = BuildSettings(engines, precision.value, dla_core, tiles)
+    folder = run_build(open_bundle(bundle), settings)
+    typer.echo(f"{bundle}: plans in {folder}")
 
 
 def lint_onnx(

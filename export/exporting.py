@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from calibration.calibrating import (
     write_calibration,
 )
 from calibration.settings import METHODS, CalibrationSettings, RangeMethod
+from export.building import BuildSettings, build
 from export.cache import CACHE_FILE, calibration_cache
 from export.float_onnx import float_onnx, part_of
 from export.golden import write_golden
@@ -25,14 +27,17 @@ from export.judging import Judged, Promise, Source, judge, say_what_is_missing, 
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
+from export.plan import HALF
 from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held, least_loss
 from export.split import write_split
+from export.typed import typed
 from export.validation import write_validation_report
 from export.work import work_of
-from runtime.errors import ManifestError
-from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, seal_bundle
+from runtime.errors import EngineError, ManifestError, QualityError
+from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, open_bundle, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
+from runtime.settings import ENGINES
 from train.checkpoint import load_model
 from train.dataset import read_dataset
 from train.report.report import REPORT
@@ -87,6 +92,7 @@ def export(settings: ExportSettings) -> Manifest:
         else:
             calibration, judged, metrics = None, exact, {"float": exact.metrics}
             exact_root.rename(root / "cpu")
+        write_split(typed(onnx.load(root / "model.onnx")), root / HALF)
         if not judged.guarantee:
             say_what_is_missing(source)
         write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
@@ -99,7 +105,20 @@ def export(settings: ExportSettings) -> Manifest:
             seal_bundle(root, manifest)
         root.rename(settings.out)
     _show(manifest, settings.out)
+    if settings.int8:
+        _build_here(settings.out)
     return manifest
+
+
+def _build_here(out: Path) -> None:
+    """TensorRT plans for this machine, if it has TensorRT and a GPU; the bundle is good without."""
+    if not (find_spec("tensorrt") and find_spec("pycuda")):
+        return
+    try:
+        folder = build(open_bundle(out), BuildSettings(ENGINES))
+        console.print(f"{out}: plans in {folder}", soft_wrap=True, markup=False)
+    except (EngineError, QualityError) as error:
+        console.print(f"no TensorRT plans: {error}", soft_wrap=True, markup=False)
 
 
 def _show(manifest: Manifest, out: Path) -> None:

@@ -89,3 +89,26 @@ def camera_about(fd: int, /) -> tuple[str, str, str]: ...  # driver, card, bus
 def camera_formats(fd: int, /) -> list[tuple[int, str, _Sizes]]: ...  # fourcc, text, sizes
 def camera_controls(fd: int, /) -> list[_Control]: ...
 def set_control(fd: int, id: int, value: int, /) -> None: ...  # noqa: A002, the kernel's word
+
+# CUDA graphs (replay.h): a capsule is libcuda, pointers are integers, 0 is none. What CUDA
+# refuses is a RuntimeError, and a wait that takes too long a TimeoutError.
+
+_Cuda: TypeAlias = object
+
+def cuda_open(library: str, /) -> _Cuda: ...
+def capture_begin(cuda: _Cuda, stream: int, /) -> None: ...
+def capture_end(cuda: _Cuda, stream: int, /) -> int: ...
+def graph_free(cuda: _Cuda, graph: int, /) -> None: ...
+def graph_launch(cuda: _Cuda, graph: int, stream: int, /) -> None: ...
+def stream_wait(cuda: _Cuda, stream: int, spin: bool, limit_s: float, /) -> None: ...
+def replay(
+    cuda: _Cuda,
+    stream: int,
+    gate: int,
+    scores: npt.NDArray[np.float32],
+    masks: tuple[int, ...],
+    threshold: float,
+    spin: bool,
+    limit_s: float,
+    /,
+) -> bytes: ...

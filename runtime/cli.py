@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from runtime.settings import ENGINES, EngineKind
+
 
 def runtime(
     camera: Annotated[
@@ -26,14 +28,27 @@ def runtime(
         typer.Option(help="Folder for a picture of every NG or REVIEW sample.", metavar="DIR"),
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    engine: Annotated[
+        EngineKind, typer.Option(help="auto: TensorRT where build made plans for it.")
+    ] = EngineKind.AUTO,
+    engines: Annotated[Path, typer.Option(help="Folder of those plans.")] = ENGINES,
+    spin: Annotated[
+        bool, typer.Option("--spin", help="Wait for the GPU at full speed, not asleep.")
+    ] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test/--no-self-test", help="Judge the golden images first.")
+    ] = True,
 ) -> None:
     """Judge every frame of a source: one line of JSON each, and counts that add up."""
+    from runtime.engines import engine_of
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a service manager's stop loses nothing
-    counts = run_source(open_bundle(bundle), camera, out, save_overlays, frames, stop).record()
+    opened = open_bundle(bundle)
+    judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
+    counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
         typer.echo(f"{shown}; verdicts in {out}", err=True)

@@ -1,9 +1,11 @@
 """Golden images: a few samples in a bundle, and the verdicts that every engine must give them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.errors import ManifestError, QualityError
+from runtime.frame import Frame
 from runtime.inspection import Inspector
 from runtime.manifest import MEND, Bundle
 from runtime.record import read_record
@@ -39,6 +41,24 @@ class GoldenCheck:
     largest_difference: float
 
 
+def has_golden(bundle: Bundle) -> bool:
+    """Whether the bundle has golden images."""
+    return f"{FOLDER}/{VERDICTS}" in bundle.manifest.files
+
+
+def golden_frames(bundle: Bundle) -> Iterator[tuple[Frame, GoldenVerdict]]:
+    """The golden images, and what each must get.
+
+    Raises:
+        ManifestError: the bundle has none, or one cannot be read.
+    """
+    folder = bundle.root / FOLDER
+    golden = read_record(folder / VERDICTS, Golden, SCHEMA, ManifestError, MEND)
+    for seq, image in enumerate(golden.images):
+        channels = bundle.manifest.input.channels
+        yield frame_of_image(folder / image.file, channels, seq, image.file), image
+
+
 def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
     """Judge the golden images of `bundle` again.
 
@@ -46,17 +66,17 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
         ManifestError: the bundle has none, or one cannot be read.
         QualityError: one gets another verdict.
     """
-    folder = bundle.root / FOLDER
-    golden = read_record(folder / VERDICTS, Golden, SCHEMA, ManifestError, MEND)
-    differences = [0.0]
-    for seq, image in enumerate(golden.images):
-        frame = frame_of_image(folder / image.file, bundle.manifest.input.channels, seq, image.file)
+    verdicts: Counter[Answer] = Counter()
+    largest = 0.0
+    for frame, image in golden_frames(bundle):
         found = inspector.inspect(frame).verdict
         if found.verdict is not image.verdict:
+            got = found.reason or f"score {found.score}"
             raise QualityError(
-                f"{folder / image.file}: got {found.verdict.value}, score {found.score}, expected "
+                f"{bundle.root / FOLDER / image.file}: got {found.verdict.value}, {got}, expected "
                 f"{image.verdict.value}, score {image.score:.4f}: {inspector.engine.name} does not "
                 f"compute what the bundle was proven with; {MEND}"
             )
-        differences.append(abs((found.score or 0.0) - image.score))
-    return GoldenCheck(Counter(image.verdict for image in golden.images), max(differences))
+        verdicts[found.verdict] += 1
+        largest = max(largest, abs((found.score or 0.0) - image.score))
+    return GoldenCheck(verdicts, largest)

@@ -6,25 +6,27 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from runtime.engine import Engine
+from runtime.engines import Chosen, onnx_engine_of
 from runtime.frame import Frame
+from runtime.golden import check_golden, has_golden
 from runtime.images import write_png
 from runtime.inspection import Inspector
 from runtime.manifest import Bundle
-from runtime.onnx_engine import OnnxEngine
 from runtime.overlay import overlay
 from runtime.sinks import make_folder, open_lines, write_line
 from runtime.sources import open_source
 from runtime.verdict import Answer, Counts
 
 
-def inspector_of_bundle(bundle: Bundle) -> Inspector:
-    """An inspector that judges with the bundle's networks and limits, on the CPU.
+def inspector_of_bundle(bundle: Bundle, engine: Engine | None = None) -> Inspector:
+    """An inspector that judges with the bundle's networks and limits; by default on the CPU.
 
     Raises:
         EngineError: a network cannot be loaded.
     """
     manifest = bundle.manifest
-    engine = OnnxEngine(bundle.root / "cpu/gate.onnx", bundle.root / "cpu/mask.onnx")
+    engine = engine or onnx_engine_of(bundle)
     return Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
 
 
@@ -35,23 +37,29 @@ def run_source(
     overlays: Path | None = None,
     frames: int | None = None,
     stop: threading.Event | None = None,
+    chosen: Chosen | None = None,
 ) -> Counts:
     """Judge the frames of `uri`, at most `frames` of them, and write a line for each.
 
-    Once `stop` is set, the frame at hand is the last.
+    Once `stop` is set, the frame at hand is the last. Without a `chosen` engine it is the CPU's.
 
     Raises:
         SourceError: the source cannot be opened.
         EngineError: a network cannot be loaded.
         DataError: the output cannot be written.
+        QualityError: the golden images were to be judged first, and got other verdicts.
     """
-    inspector = inspector_of_bundle(bundle)
+    inspector = inspector_of_bundle(bundle, chosen.engine if chosen else None)
+    why = {"engine_reason": chosen.reason} if chosen else {}
+    if chosen and chosen.self_test and has_golden(bundle):
+        passed = check_golden(bundle, inspector).verdicts.total()
+        why["self_test"] = f"{passed} golden images got their verdicts"
     counts = Counts()
     with open_source(uri, bundle.manifest.input.channels, stop) as source:
         if overlays:
             make_folder(overlays)
         with open_lines(out) as lines:
-            write_line(lines, header(bundle, inspector, uri))
+            write_line(lines, header(bundle, inspector, uri) | why)
             try:
                 judged = _until(stop, islice(source, frames))
                 _inspect_all(judged, inspector, lines, overlays, counts)

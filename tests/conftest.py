@@ -3,7 +3,10 @@
 And what is made once for all: a small trained model and its bundles, in half a minute.
 """
 
+import ctypes
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -256,3 +259,44 @@ def plain_bundle(tmp_path_factory):
     )
     seal_bundle(root, manifest)
     return root
+
+
+SIMULATED = Path(__file__).parent / "simulated"
+
+
+@pytest.fixture(scope="session")
+def libcuda(tmp_path_factory):
+    """The stand-in driver, loaded: whoever opens libcuda.so.1 from here on gets it."""
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        pytest.skip("needs gcc (apt-get install gcc)")
+    library = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
+    warnings_are_errors = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    shared = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
+    source = SIMULATED / "libcuda.c"
+    command = [gcc, "-std=c11", "-O2", *warnings_are_errors, *shared, source, "-o", library]
+    subprocess.run(command, check=True)
+    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    return library
+
+
+@pytest.fixture
+def simulated(libcuda, monkeypatch):
+    """Gives the stand-in for one release of TensorRT; nothing may be misused unsaid."""
+    del libcuda
+    monkeypatch.syspath_prepend(SIMULATED)
+    started = []
+
+    def start(release):
+        monkeypatch.setenv("SIMULATED_TENSORRT", release)
+        for name in ("tensorrt", "pycuda", "pycuda.driver"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        started.append(importlib.import_module("tensorrt"))
+        return started[-1]
+
+    yield start
+    for name in ("tensorrt", "pycuda", "pycuda.driver"):
+        sys.modules.pop(name, None)
+    for trt in started:
+        said = trt.misuse()
+        assert said is None, said

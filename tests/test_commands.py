@@ -20,7 +20,7 @@ from runtime.errors import (
     SourceError,
 )
 
-VERBS = ["synthesize", "train", "evaluate", "calibrate", "export", "runtime"]
+VERBS = ["synthesize", "train", "evaluate", "calibrate", "export", "build", "runtime"]
 STAGES = ["train", "calibration", "export", "runtime"]
 HEAVY = {"torch", "numpy", "cv2", "onnxruntime", "onnx", "timm", "scipy", "sklearn"}
 NOT_ON_THE_DEVICE = {"torch", "onnx", "timm", "scipy", "sklearn", "safetensors", "lightning_fabric"}
@@ -204,6 +204,12 @@ def places(plain_bundle, drawn_set, part, tmp_path):
             "DataError: --save-overlays {file}: ",
         ),
         ("runtime --bundle {nowhere} --camera {part}", "ManifestError: {nowhere}/manifest.json: "),
+        ("build {nowhere}", "ManifestError: {nowhere}/manifest.json: "),
+        ("build {plain}", "EngineError: "),
+        (
+            "runtime --bundle {plain} --camera {part} --engine tensorrt --engines {nowhere}",
+            "EngineError: ",
+        ),
         ("runtime --bundle {spoiled} --camera {part}", "EngineError: {spoiled}/cpu/gate.onnx: "),
         ("train --data {nowhere} --out {out}", "DataError: {nowhere}: no dataset"),
         (
@@ -277,6 +283,10 @@ def test_verdicts_that_are_others_are_refused_with_status_3(
         ("runtime",),
         ("runtime", "--camera", "0"),
         ("runtime", "--camera", "0", "--bundle", "b", "--frames", "0"),
+        ("runtime", "--camera", "0", "--bundle", "b", "--engine", "gpu"),
+        ("build",),
+        ("build", "b", "--precision", "int4"),
+        ("build", "b", "--dla-core", "-1"),
         ("train", "--data", "d", "--out", "o", "--input", "65x64"),
         ("train", "--data", "d", "--out", "o", "--input", "64"),
         ("train", "--data", "d", "--out", "o", "--input", "0x64"),

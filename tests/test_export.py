@@ -20,6 +20,7 @@ from export.qdq import convolutions
 from runtime.errors import CalibrationError, ManifestError, ModelError, QualityError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
+from runtime.onnx_engine import OnnxEngine
 from runtime.record import write_record
 from train.checkpoint import load_model, load_record, new_network, save_model
 from train.dataset import read_dataset
@@ -31,6 +32,8 @@ FLOAT_FILES = {
     "model.onnx",
     "cpu/gate.onnx",
     "cpu/mask.onnx",
+    "tensorrt/half/gate.onnx",
+    "tensorrt/half/mask.onnx",
     "golden/verdicts.json",
 }
 INT8_FILES = FLOAT_FILES | {
@@ -90,9 +93,9 @@ def verdicts_of(bundle, images, out):
 
 def test_networks_are_opset_17_and_typed_ones_19(float_bundle, int8_bundle):
     networks = networks_of(float_bundle, int8_bundle)
-    assert len(networks) == 12
+    assert len(networks) == 16
     for path, model in networks.items():
-        opset = 19 if path.parent.name == "typed" else 17
+        opset = 19 if path.parent.name in {"typed", "half"} else 17
         assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
 
 
@@ -116,6 +119,19 @@ def test_an_int8_bundle_holds_every_rendering(int8_bundle):
     pictures = {name for name in found if name.startswith("golden/") and name.endswith(".png")}
     assert found - pictures == INT8_FILES
     assert pictures
+
+
+def test_the_float16_rendering_is_typed_and_near_the_float_one(int8_bundle, six_images):
+    exact, half = (
+        OnnxEngine(folder / "gate.onnx", folder / "mask.onnx")
+        for folder in (int8_bundle / "tensorrt/float", int8_bundle / "tensorrt/half")
+    )
+    scores, skips = exact.gate(six_images)
+    half_scores, half_skips = half.gate(six_images)
+    assert {skip.dtype for skip in half_skips.values()} == {np.dtype(np.float16)}
+    np.testing.assert_allclose(half_scores, scores, rtol=0, atol=0.02)
+    apart = np.abs(half.mask(half_skips, 0).astype(int) - exact.mask(skips, 0))
+    assert apart.mean() < 1
 
 
 def test_the_same_model_gives_the_same_float_network(float_bundle, int8_bundle):

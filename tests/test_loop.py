@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+import runtime.engines
 import runtime.loop
 from runtime.errors import DataError, EngineError, SourceError
 from runtime.loop import run_source
@@ -69,7 +70,7 @@ def write_video(path, pictures):
 
 
 def with_engine(monkeypatch, engine):
-    monkeypatch.setattr(runtime.loop, "OnnxEngine", engine)
+    monkeypatch.setattr(runtime.engines, "OnnxEngine", engine)
 
 
 def test_a_folder_gets_one_verdict_an_image_in_sorted_order(judged, images):

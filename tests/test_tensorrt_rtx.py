@@ -1,6 +1,7 @@
 """NVIDIA's own parser and builder, without a GPU: TensorRT-RTX takes the TensorRT rendering."""
 
 import re
+import sys
 
 import numpy as np
 import onnx
@@ -9,8 +10,10 @@ import pytest
 from calibration.ranges import activation_ranges
 from calibration.settings import RangeMethod
 from export.float_onnx import float_onnx, part_of
+from export.plan import HALF, Precision, Recipe, build_plan
 from export.renderings import TENSORRT, TYPED
 from export.split import write_split
+from export.typed import typed
 from runtime.spec import InputSpec
 from train.encoder import DEFAULT_ENCODER
 from train.network import JointNetwork
@@ -36,6 +39,7 @@ def renderings(built_by_nvidia, request, tmp_path_factory):
         quantized = kind.quantize(model, ranges, ())
         write_split(quantized, folder / kind.name, kind.border.format)
     write_split(whole, folder / "tensorrt/float")
+    write_split(typed(model), folder / HALF)
     return folder
 
 
@@ -57,3 +61,29 @@ def test_every_convolution_is_built_in_int8(built_by_nvidia, renderings, kind, n
 @pytest.mark.parametrize("name", ["gate", "mask"])
 def test_the_float_networks_are_built(built_by_nvidia, renderings, name):
     assert built_by_nvidia((renderings / f"tensorrt/float/{name}.onnx").read_bytes())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of RTX, not of TensorRT
+@pytest.mark.parametrize("name", ["gate", "mask"])
+@pytest.mark.parametrize(
+    ("precision", "folder"), [(Precision.INT8, TYPED.name), (Precision.FP16, HALF)]
+)
+def test_our_builder_makes_a_plan_of_it(renderings, monkeypatch, name, precision, folder):
+    """`export.plan` itself, with NVIDIA's builder: profile, timing cache, progress and all."""
+    import tensorrt_rtx_bindings
+
+    monkeypatch.setattr(tensorrt_rtx_bindings, "__version__", "11.4.0")  # its API is that one's
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_rtx_bindings)
+    recipe = Recipe(precision, renderings / folder, typed=True)
+    steps = []
+
+    def step(phase, done, total):
+        assert 0 <= done <= total
+        steps.append(phase)
+
+    plan, timing = build_plan(name, recipe, {"image": 3}, None, b"no timing cache", step)
+    assert len(plan) > 100_000
+    assert timing
+    assert len(set(steps)) > 3
+    again, _ = build_plan(name, recipe, {"image": 3}, None, timing, step)
+    assert len(again) > 100_000

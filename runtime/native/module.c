@@ -6,6 +6,7 @@
 #include "components.h"
 #include "layout.h"
 #include "preprocess.h"
+#include "replay_binding.h"
 #include "rle.h"
 
 static const char *expected(enum dg_status status)
@@ -333,6 +334,8 @@ static PyMethodDef methods[] = {
 
 static int add_constants(PyObject *module)
 {
+    if (PyModule_AddFunctions(module, dg_replay_methods) < 0)
+        return -1;
     for (long format = 0; format < DG_FORMATS; format++) {
         if (PyModule_AddIntConstant(module, format_names[format], format) < 0)
             return -1;

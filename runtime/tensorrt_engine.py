@@ -1,0 +1,375 @@
+"""Runs a bundle's two TensorRT plans: one CUDA graph each, replayed by C (`native/replay.c`).
+
+Image, scores and masks lie in host memory that the GPU sees; the skips never leave the device. The
+mask head of a tile reads them where the gate wrote them. Both networks share scratch memory.
+"""
+
+import atexit
+import math
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime import _native
+from runtime.errors import EngineError
+from runtime.gpu import Gpu, listener, tensorrt
+
+LIBCUDA = "libcuda.so.1"
+PATIENCE_S = 2.0
+ALIGNMENT = 256  # bytes, of every address that TensorRT takes
+Networks = Mapping[str, bytes]  # the plans "gate" and "mask"
+
+
+class TensorRtEngine:
+    """The engine contract (`runtime.engine.Engine`) over a pair of plans.
+
+    The masks of the tiles that score `threshold` or more are begun as soon as the scores are
+    there. After a fault everything on the GPU is made anew. For the thread that made it, alone.
+
+    Raises:
+        EngineError: a plan cannot be loaded, or the GPU fails.
+    """
+
+    def __init__(
+        self,
+        plans: Networks,
+        threshold: float,
+        precision: str,
+        *,
+        dla_core: int | None = None,
+        spin: bool = False,
+        graphs: bool = True,
+    ) -> None:
+        self._plans, self._precision = plans, precision
+        self._threshold, self._dla_core = threshold, dla_core
+        self._spin, self._graphs = spin, graphs
+        self._session: _Session | None = None
+        self._said = ""
+        self._live()
+
+    @property
+    def name(self) -> str:
+        """Library, version, precision, and why no CUDA graph is used where that is so."""
+        dla = "" if self._dla_core is None else f" dla {self._dla_core}"
+        name = f"tensorrt {tensorrt().__version__} {self._precision}{dla}"
+        return f"{name}, no CUDA graph: {self._said}" if self._said else name
+
+    @property
+    def tiles(self) -> int:
+        """The most tiles that the gate takes at once."""
+        return self._live().tiles
+
+    def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
+        """Scores (N, K); the skips are the number of this call."""
+        scores, number = self._run(lambda session: session.gate(images))
+        if not np.isfinite(scores).all():
+            self.close()
+            raise EngineError("the score is not a number; the GPU's context is made anew")
+        return scores, number
+
+    def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
+        """The mask of one tile, (K, H, W), while no other gate has run."""
+        mask: npt.NDArray[np.uint8] = self._run(lambda session: session.mask(skips, tile))
+        return mask
+
+    def layers(self) -> dict[str, str]:
+        """What TensorRT tells of the layers of both plans, as JSON."""
+        session = self._live()
+        return {"gate": session.gate_network.layers(), "mask": session.mask_network.layers()}
+
+    def close(self) -> None:
+        """Give the GPU back; the next call takes it again."""
+        atexit.unregister(self.close)
+        session, self._session = self._session, None
+        if session:
+            session.close()
+
+    def _live(self) -> "_Session":
+        if self._session is None:
+            self._session = _opened(
+                self._plans, self._threshold, self._dla_core, spin=self._spin, graphs=self._graphs
+            )
+            atexit.register(self.close)  # pycuda aborts where a context outlives Python
+            if self._session.said and not self._said:
+                self._said = self._session.said
+                sys.stderr.write(f"CUDA graphs cannot be used: {self._said}; enqueued instead\n")
+        return self._session
+
+    def _run(self, work: Any) -> Any:
+        session = self._live()
+        try:
+            return work(session)
+        except session.gpu.faults as error:
+            traceback.clear_frames(error.__traceback__)
+            self.close()
+            said = str(error).partition("\n")[0]
+            raise EngineError(f"tensorrt: {said}; the GPU's context is made anew") from error
+
+
+def _opened(plans: Networks, threshold: float, dla_core: int | None, **how: bool) -> "_Session":
+    gpu = _gpu(spin=how["spin"])
+    session = _Session(gpu, threshold, **how)
+    try:
+        session.load(plans, dla_core)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold what must go before the context
+        session.close()
+        if isinstance(error, gpu.faults):
+            raise EngineError(f"tensorrt: {str(error).partition(chr(10))[0]}") from error
+        raise
+    return session
+
+
+def _gpu(*, spin: bool) -> Gpu:
+    try:
+        return Gpu(spin=spin)
+    except EngineError:
+        raise
+    except Exception as error:  # pycuda's, whose class is not at hand yet
+        raise EngineError(f"no CUDA context: {error}") from error
+
+
+class _Session:
+    """Everything that lives on the GPU, from one fault to the next."""
+
+    def __init__(self, gpu: Gpu, threshold: float, *, spin: bool, graphs: bool) -> None:
+        self.gpu, self._threshold, self._spin = gpu, threshold, spin
+        self.said = "" if graphs else "they were not asked for"
+        self._cuda = _native.cuda_open(LIBCUDA)
+        self._gates: dict[int, _Bound] = {}
+        self._masks: list[_Bound] = []
+        self._number = 0
+        self._launched = b""
+
+    def load(self, plans: Networks, dla_core: int | None) -> None:
+        """Load the plans, allocate, warm up and capture for as many tiles as the gate takes."""
+        logger = listener()
+        self.gate_network = _Network("gate", plans["gate"], logger, dla_core)
+        self.mask_network = _Network("mask", plans["mask"], logger, dla_core)
+        gate, mask = self.gate_network, self.mask_network
+        self.tiles = gate.most("image")
+        batch = (self.tiles,)
+        self._image, image = self.gpu.map(batch + gate.shape("image"), np.uint8)
+        self._scores, scores = self.gpu.map(batch + gate.shape("score"), np.float32)
+        stride = -(-mask.size("mask") // ALIGNMENT) * ALIGNMENT
+        self._mask, masks = self.gpu.map((self.tiles, stride), np.uint8)
+        self._image[...], self._scores[...], self._mask[...] = 0, 0, 0
+        sizes = {name: gate.size(name) for name in mask.inputs}
+        for name, size in sizes.items():
+            if (size, gate.dtype(name)) != (mask.size(name), mask.dtype(name)):
+                raise EngineError(f"the plans disagree on {name}; build them anew")
+        skips = {name: self.gpu.allocate(self.tiles * size) for name, size in sizes.items()}
+        need = max(gate.scratch, mask.scratch, 1)
+        self._scratch = _Scratch(self.gpu.allocate(need), need)
+        self._gate_addresses = {"image": image, "score": scores, **skips}
+        self._gate_of(self.tiles)
+        for tile in range(self.tiles):
+            places = {name: skips[name] + tile * size for name, size in sizes.items()}
+            self._masks.append(self._mask_of(places, sizes, masks + tile * stride))
+
+    def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], int]:
+        """Scores, and the number of this call."""
+        tiles = len(images)
+        if tiles > self.tiles or images.shape[1:] != self._image.shape[1:]:
+            taken = "x".join(map(str, self._image.shape))
+            raise EngineError(
+                f"the gate's plan takes {taken}, got {'x'.join(map(str, images.shape))}; "
+                f"defectgate build --tiles {tiles} makes it larger"
+            )
+        np.copyto(self._image[:tiles], images)
+        gate = self._gate_of(tiles)
+        graphs = tuple(mask.graph for mask in self._masks[:tiles])
+        if not gate.graph:
+            gate.enqueue()
+        scores = self._scores[:tiles]
+        self._launched = _native.replay(
+            self._cuda,
+            self.gpu.stream,
+            gate.graph,
+            scores,
+            graphs if all(graphs) else (),
+            self._threshold,
+            self._spin,
+            PATIENCE_S,
+        )
+        self._number += 1
+        return np.array(scores), self._number
+
+    def mask(self, number: int, tile: int) -> npt.NDArray[np.uint8]:
+        """The mask of one tile, launched here unless its score did that."""
+        if number != self._number:
+            raise EngineError("the skips were overwritten by a later gate; draw before that")
+        if not self._launched[tile]:
+            mask = self._masks[tile]
+            if mask.graph:
+                _native.graph_launch(self._cuda, mask.graph, self.gpu.stream)
+            else:
+                mask.enqueue()
+        _native.stream_wait(self._cuda, self.gpu.stream, self._spin, PATIENCE_S)
+        shape, size = self.mask_network.shape("mask"), self.mask_network.size("mask")
+        return np.array(self._mask[tile, :size]).reshape(shape)
+
+    def close(self) -> None:
+        """Give everything back: TensorRT's objects before the context that they live in."""
+        self._free_graphs()
+        self._gates.clear()
+        self._masks.clear()
+        self.gate_network = self.mask_network = None  # type: ignore[assignment]
+        self.gpu.close()
+
+    def _free_graphs(self) -> None:
+        for bound in (*self._gates.values(), *self._masks):
+            if bound.graph:
+                _native.graph_free(self._cuda, bound.graph)
+
+    def _gate_of(self, tiles: int) -> "_Bound":
+        """The gate for so many tiles: a graph needs a context of its own."""
+        if tiles not in self._gates:
+            bound = self.gate_network.bind(self._scratch, self._gate_addresses, tiles, self.gpu)
+            self._gates[tiles] = bound
+            self._warm_up(bound)
+        return self._gates[tiles]
+
+    def _mask_of(self, places: dict[str, int], sizes: dict[str, int], mask: int) -> "_Bound":
+        """The mask head of one tile; a skip that is not aligned is copied to where it is."""
+        addresses, copies = {"mask": mask}, []
+        for name, place in places.items():
+            if place % ALIGNMENT:
+                addresses[name] = self.gpu.allocate(sizes[name])
+                copies.append((addresses[name], place, sizes[name]))
+            else:
+                addresses[name] = place
+        bound = self.mask_network.bind(self._scratch, addresses, 1, self.gpu)
+        bound.copies.extend(copies)
+        self._warm_up(bound)
+        return bound
+
+    def _warm_up(self, bound: "_Bound") -> None:
+        """Run once, then capture; where capture fails, that is said, and the work is enqueued."""
+        bound.enqueue()
+        self.gpu.synchronize()
+        if self.said:
+            return
+        try:
+            _native.capture_begin(self._cuda, self.gpu.stream)
+            try:
+                bound.enqueue()
+            finally:
+                bound.graph = _native.capture_end(self._cuda, self.gpu.stream)
+        except self.gpu.faults as error:
+            self.said = str(error).partition("\n")[0]
+            self.gpu.synchronize()
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    address: int
+    size: int
+
+
+class _Bound:
+    """A network with shapes, addresses and scratch, ready to be enqueued or captured."""
+
+    def __init__(self, network: "_Network", context: Any, gpu: Gpu) -> None:
+        self._network, self._context, self._gpu = network, context, gpu
+        self.copies: list[tuple[int, int, int]] = []
+        self.graph = 0
+
+    def enqueue(self) -> None:
+        for to, start, size in self.copies:
+            self._gpu.copy(to, start, size)
+        if not self._context.execute_async_v3(self._gpu.stream):
+            raise RuntimeError(f"{self._network.name} was not enqueued ({self._network.errors()})")
+
+
+class _Network:
+    """A plan, loaded."""
+
+    def __init__(self, name: str, plan: bytes, logger: Any, dla_core: int | None) -> None:
+        trt = tensorrt()
+        self.name, self._logger = name, logger
+        self._runtime = trt.Runtime(logger)
+        if dla_core is not None:
+            self._runtime.DLA_core = dla_core
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise EngineError(f"{name}.plan: TensorRT cannot load it ({self.errors()})")
+        self._modes = {
+            tensor: self._engine.get_tensor_mode(tensor)
+            for tensor in map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
+        }
+        self.inputs = [t for t, mode in self._modes.items() if mode == trt.TensorIOMode.INPUT]
+        for tensor in self._modes:
+            if self._engine.get_tensor_format(tensor) != trt.TensorFormat.LINEAR:
+                raise EngineError(f"{name}.plan: {tensor} is not linear; build it anew")
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of device memory that a context needs."""
+        if hasattr(self._engine, "device_memory_size_v2"):
+            return int(self._engine.device_memory_size_v2)
+        return int(self._engine.device_memory_size)
+
+    def errors(self) -> str:
+        """What TensorRT last said of it."""
+        return str(self._logger.said)
+
+    def most(self, tensor: str) -> int:
+        """The largest batch."""
+        return int(self._engine.get_tensor_profile_shape(tensor, 0)[2][0])
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """Of one tile."""
+        return tuple(map(int, self._engine.get_tensor_shape(tensor)))[1:]
+
+    def dtype(self, tensor: str) -> np.dtype[Any]:
+        """As numpy has it."""
+        trt = tensorrt()
+        return np.dtype(
+            {
+                trt.DataType.UINT8: np.uint8,
+                trt.DataType.INT8: np.int8,
+                trt.DataType.HALF: np.float16,
+                trt.DataType.FLOAT: np.float32,
+            }[self._engine.get_tensor_dtype(tensor)]
+        )
+
+    def size(self, tensor: str) -> int:
+        """Bytes of one tile."""
+        return math.prod(self.shape(tensor)) * self.dtype(tensor).itemsize
+
+    def layers(self) -> str:
+        """What TensorRT tells of its layers, as JSON."""
+        inspector = self._engine.create_engine_inspector()
+        return str(inspector.get_engine_information(tensorrt().LayerInformationFormat.JSON))
+
+    def bind(self, scratch: _Scratch, addresses: Mapping[str, int], tiles: int, gpu: Gpu) -> _Bound:
+        """A context of its own for so many tiles at these addresses."""
+        context = self._context(scratch)
+        for name in self.inputs:
+            if not context.set_input_shape(name, (tiles, *self.shape(name))):
+                raise EngineError(f"{self.name}.plan takes no {tiles} tiles ({self.errors()})")
+        for name in self._modes:
+            if not context.set_tensor_address(name, addresses[name]):
+                raise EngineError(f"{self.name}.plan: {name} has no address ({self.errors()})")
+        return _Bound(self, context, gpu)
+
+    def _context(self, scratch: _Scratch) -> Any:
+        trt = tensorrt()
+        if hasattr(trt, "ExecutionContextAllocationStrategy"):  # 10 on
+            managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            context = self._engine.create_execution_context(managed)
+        else:
+            context = self._engine.create_execution_context_without_device_memory()
+        if context is None:
+            raise RuntimeError(f"no execution context for {self.name} ({self.errors()})")
+        if hasattr(context, "set_device_memory"):
+            context.set_device_memory(scratch.address, scratch.size)
+        else:
+            context.device_memory = scratch.address
+        return context
