@@ -29,6 +29,7 @@ for verb in (
     runtime.cli.verify,
 ):
     app.command()(verb)
+app.add_typer(runtime.cli.benchmark, name="benchmark")
 
 
 def main() -> None:

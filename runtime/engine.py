@@ -1,6 +1,8 @@
 """What runs a bundle's two networks on one kind of device."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,4 +30,31 @@ class Engine(Protocol):
         Raises:
             EngineError: the device failed.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """What one call took on a device, in ms, by the device's own events; `enqueue` on the host."""
+
+    enqueue: float
+    h2d: float
+    compute: float
+    d2h: float
+
+
+@runtime_checkable
+class TimedEngine(Protocol):
+    """An engine that knows how long its last call took: `benchmark` asks it.
+
+    `conventions` is what makes times comparable: CUDA graph, spin wait, transfers, overlap.
+    """
+
+    @property
+    def conventions(self) -> Mapping[str, bool]:
+        """How this engine waits, replays and copies."""
+        ...
+
+    def call_times(self) -> CallTimes:
+        """Of the last call of `gate` or `mask`."""
         ...
