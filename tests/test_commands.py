@@ -20,7 +20,7 @@ from runtime.errors import (
     SourceError,
 )
 
-VERBS = ["synthesize", "train", "evaluate", "calibrate", "export", "runtime", "benchmark"]
+VERBS = ["synthesize", "train", "evaluate", "calibrate", "export", "runtime", "benchmark", "doctor"]
 STAGES = ["train", "calibration", "export", "runtime"]
 HEAVY = {"torch", "numpy", "cv2", "onnxruntime", "onnx", "timm", "scipy", "sklearn"}
 NOT_ON_THE_DEVICE = {"torch", "onnx", "timm", "scipy", "sklearn", "safetensors", "lightning_fabric"}
