@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.engine import CallTimes, Engine, TimedEngine
+from runtime.engine import CallTimes, DeviceEngine, Engine
 from runtime.errors import EngineError, SourceError
 from runtime.frame import Frame
 from runtime.inspection import Inspector
-from runtime.loop import inspector_of_bundle
 from runtime.machine import Machine, State, others_seconds, state_of_machine, this_machine
 from runtime.manifest import Bundle
 from runtime.power import Energy, energy_of
@@ -118,14 +117,19 @@ class Stopwatch:
         return Phase(spread_of(latencies), parts, missed, self._turns)
 
 
-def benchmark(bundle: Bundle, uri: str, seconds: float, deadline_ms: float | None = None) -> Report:
-    """Measure each phase for `seconds`, on the frames of `uri`.
+def benchmark(
+    bundle: Bundle,
+    inspector: Inspector,
+    uri: str,
+    seconds: float,
+    deadline_ms: float | None = None,
+) -> Report:
+    """Measure each phase for `seconds`, on the frames of `uri`, with the bundle's `inspector`.
 
     Raises:
         SourceError: the source cannot be opened, or gives a frame that cannot be read.
-        EngineError: a network cannot be loaded or run.
+        EngineError: a network cannot be run.
     """
-    inspector = inspector_of_bundle(bundle)
     channels = bundle.manifest.input.channels
     held = _held_frames(uri, channels)
     before = state_of_machine()
@@ -169,7 +173,7 @@ def _settings(
     engine: Engine, uri: str, held: Sequence[Frame], seconds: float, deadline_ms: float | None
 ) -> Settings:
     stored = Path(uri).is_dir() or Path(uri).is_file()
-    conventions = dict(engine.conventions) if isinstance(engine, TimedEngine) else {}
+    conventions = dict(engine.conventions) if isinstance(engine, DeviceEngine) else {}
     return Settings(
         seconds=seconds,
         warm_up_s=WARM_UP_S,
@@ -226,6 +230,12 @@ def _with(threshold: float, bundle: Bundle, engine: Engine) -> Inspector:
     return Inspector(engine, manifest.input, limits, manifest.class_names)
 
 
+def _begin_masks_from(threshold: float, engine: Engine) -> None:
+    """Let an engine that begins masks by itself do so from this score on."""
+    if isinstance(engine, DeviceEngine):
+        engine.threshold = threshold
+
+
 class _Networks:
     """Calls of the engine alone."""
 
@@ -236,6 +246,7 @@ class _Networks:
 
     def gate(self) -> Timed:
         batch = next(self._batches)
+        _begin_masks_from(NEVER, self._engine)
         began = time.monotonic_ns()
         self._skips = self._engine.gate(batch)[1]
         return self._since(began)
@@ -247,10 +258,8 @@ class _Networks:
 
     def _since(self, began: int) -> Timed:
         wall_ms = (time.monotonic_ns() - began) / 1e6
-        if not isinstance(self._engine, TimedEngine):
-            return wall_ms, None
-        times = self._engine.call_times()
-        return times.h2d + times.compute + times.d2h, times
+        times = self._engine.call_times() if isinstance(self._engine, DeviceEngine) else None
+        return (times.h2d + times.compute + times.d2h if times else wall_ms), times
 
 
 class _Judge:
@@ -268,15 +277,16 @@ class _Judge:
 
     def from_memory(self) -> Timed:
         """From having the frame to its verdict."""
-        frame = next(self._frames)
-        return self._judge(frame, time.monotonic_ns())
+        return self._judge(next(self._frames), None)
 
     def from_capture(self) -> Timed:
         """From the frame's capture to its verdict."""
         frame = _readable(next(self._frames))
         return self._judge(frame, frame.t_capture_ns)
 
-    def _judge(self, frame: Frame, began_ns: int) -> Timed:
+    def _judge(self, frame: Frame, began_ns: int | None) -> Timed:
+        _begin_masks_from(self._inspector.limits.threshold, self._inspector.engine)
+        began_ns = began_ns or time.monotonic_ns()
         verdict = self._inspector.inspect(frame).verdict
         took_ms = (time.monotonic_ns() - began_ns) / 1e6
         if verdict.verdict is Answer.UNKNOWN:

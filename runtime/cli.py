@@ -88,11 +88,13 @@ def measure(
     from runtime.benchmark import benchmark as run_benchmark
     from runtime.benchmark_table import report_table
     from runtime.histogram import histogram as picture
+    from runtime.loop import inspector_of_bundle
     from runtime.manifest import open_bundle
     from runtime.record import write_atomically, write_record
 
+    opened = open_bundle(bundle)
     uri = camera or str(bundle / "golden")
-    report = run_benchmark(open_bundle(bundle), uri, seconds, deadline_ms)
+    report = run_benchmark(opened, inspector_of_bundle(opened), uri, seconds, deadline_ms)
     typer.echo(report_table(report))
     if json:
         write_record(json, report)

@@ -44,17 +44,20 @@ class CallTimes:
 
 
 @runtime_checkable
-class TimedEngine(Protocol):
-    """An engine that knows how long its last call took: `benchmark` asks it.
+class DeviceEngine(Protocol):
+    """What `benchmark` asks beside `Engine` of an engine whose work lies on a device.
 
+    `threshold`, which may be set: the masks of tiles that score so much are begun with the gate.
     `conventions` is what makes times comparable: CUDA graph, spin wait, transfers, overlap.
     """
 
+    threshold: float
+
     @property
     def conventions(self) -> Mapping[str, bool]:
-        """How this engine waits, replays and copies."""
+        """How this engine replays, waits and copies."""
         ...
 
-    def call_times(self) -> CallTimes:
-        """Of the last call of `gate` or `mask`."""
+    def call_times(self) -> CallTimes | None:
+        """Of the last call of `gate` or `mask`; None where the device was not asked."""
         ...

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-import runtime.loop
-from runtime.benchmark import HELD_FRAMES, TURNS, Stopwatch, benchmark
+from runtime.benchmark import ALWAYS, HELD_FRAMES, NEVER, TURNS, Stopwatch, benchmark
 from runtime.benchmark_table import report_table
 from runtime.comparison import read_report
 from runtime.engine import CallTimes
 from runtime.errors import EngineError, SourceError
 from runtime.histogram import histogram
+from runtime.inspection import Inspector
+from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.spread import spread_of
 
@@ -39,20 +40,32 @@ def bundle(plain_bundle):
 
 @pytest.fixture
 def report(bundle, strip):
-    return benchmark(bundle, str(strip), 0.1, deadline_ms=0)
+    return measured(bundle, strip, 0.1, deadline_ms=0)
+
+
+def measured(bundle, source, seconds=0.01, engine=None, **options):
+    """The report of `seconds` a phase with this engine, or else onnxruntime."""
+    inspector = inspector_of_bundle(bundle)
+    if engine:
+        manifest = bundle.manifest
+        inspector = Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
+    return benchmark(bundle, inspector, str(source), seconds, **options)
 
 
 class DeviceEngine:
-    """An engine that times its calls itself, and notes which calls were made."""
+    """An engine that times its calls itself, and notes which calls were made at which threshold."""
 
     name = "device 1"
 
-    def __init__(self, *_):
+    def __init__(self):
+        self.threshold = None
+        self.thresholds = set()
         self.calls = []
         self.conventions = {"cuda_graph": True, "spin_wait": False}
 
     def gate(self, images):
         """A shut gate; the skips are a number."""
+        self.thresholds.add(self.threshold)
         self.calls.append("gate")
         return np.full((len(images), 1), 0.4, np.float32), len(self.calls)
 
@@ -131,9 +144,9 @@ def test_the_first_call_of_a_turn_is_not_counted():
     assert watch.phase(4.0).deadline_misses == 1
 
 
-def test_an_engine_that_times_itself_is_believed(bundle, strip, monkeypatch):
-    monkeypatch.setattr(runtime.loop, "OnnxEngine", DeviceEngine)
-    report = benchmark(bundle, str(strip), 0.01)
+def test_an_engine_that_times_itself_is_believed(bundle, strip):
+    engine = DeviceEngine()
+    report = measured(bundle, strip, engine=engine)
     for name in ("gate", "mask"):
         phase = report.phases[name]
         assert (phase.latency.min, phase.latency.max) == (7, 7)
@@ -146,28 +159,40 @@ def test_an_engine_that_times_itself_is_believed(bundle, strip, monkeypatch):
     )
 
 
-def test_an_engine_that_fails_is_an_error_and_no_time(bundle, strip, monkeypatch):
+def test_an_engine_that_begins_masks_itself_is_told_from_which_score_on(bundle, strip):
+    engine = DeviceEngine()
+    measured(bundle, strip, engine=engine)
+    assert engine.thresholds == {NEVER, ALWAYS, bundle.manifest.limits.threshold}
+
+
+def test_an_engine_that_was_not_asked_for_times_is_timed_here(bundle, strip, monkeypatch):
+    monkeypatch.setattr(DeviceEngine, "call_times", lambda _: None)
+    report = measured(bundle, strip, engine=DeviceEngine())
+    assert 0 < report.phases["gate"].latency.min < 7
+    assert report.phases["gate"].parts == {}
+
+
+def test_an_engine_that_fails_is_an_error_and_no_time(bundle, strip):
     class Failing(DeviceEngine):
         def mask(self, skips, tile):
             """What happens when a device is lost."""
             del skips, tile
             raise EngineError("the device is gone")
 
-    monkeypatch.setattr(runtime.loop, "OnnxEngine", Failing)
     with pytest.raises(EngineError, match="the device is gone"):
-        benchmark(bundle, str(strip), 0.01)
+        measured(bundle, strip, engine=Failing())
 
 
 def test_a_frame_that_cannot_be_read_is_an_error(bundle, strip):
     (strip / "2.png").write_bytes(b"no image")
     with pytest.raises(SourceError, match=r"2\.png: .*take it out of the source"):
-        benchmark(bundle, str(strip), 0.01)
+        measured(bundle, strip)
 
 
 def test_other_frames_are_another_setting(bundle, strip, report):
     for number in range(HELD_FRAMES):
         shutil.copyfile(strip / "1.png", strip / f"9{number}.png")
-    assert benchmark(bundle, str(strip), 0.1).settings.frames != report.settings.frames
+    assert measured(bundle, strip).settings.frames != report.settings.frames
 
 
 def test_the_picture_has_a_row_for_each_phase(report):
