@@ -193,10 +193,12 @@ def _digest(frames: Sequence[Frame]) -> str:
 
 
 def _held_frames(uri: str, channels: int) -> list[Frame]:
-    """The first frames of the source, their pixels copied."""
+    """The first frames of the source, copied: a camera only lends its pixels until the next."""
     with open_source(uri, channels) as source:
-        frames = [_readable(frame) for frame in islice(source, HELD_FRAMES)]
-        return [replace(frame, pixels=np.array(frame.pixels)) for frame in frames]
+        return [
+            replace(_readable(frame), pixels=np.array(frame.pixels))
+            for frame in islice(source, HELD_FRAMES)
+        ]
 
 
 def _endless(uri: str, channels: int) -> Generator[Frame]:
@@ -208,7 +210,7 @@ def _endless(uri: str, channels: int) -> Generator[Frame]:
 
 def _readable(frame: Frame) -> Frame:
     if frame.pixels is None:
-        raise SourceError(f"{frame.source}: {frame.fault}; take it out of the source")
+        raise SourceError(f"{frame.source}: {frame.fault}; measure with frames that can be read")
     return frame
 
 

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 import xml.etree.ElementTree as ET
+from contextlib import nullcontext
 from itertools import count
 
 import cv2
@@ -14,10 +16,12 @@ from runtime.benchmark_table import report_table
 from runtime.comparison import read_report
 from runtime.engine import CallTimes
 from runtime.errors import EngineError, SourceError
+from runtime.frame import Frame
 from runtime.histogram import histogram
 from runtime.inspection import Inspector
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
+from runtime.preprocess import PixelFormat
 from runtime.spread import spread_of
 
 PHASES = ["gate", "mask", "shut", "open", "stream"]
@@ -185,8 +189,29 @@ def test_an_engine_that_fails_is_an_error_and_no_time(bundle, strip):
 
 def test_a_frame_that_cannot_be_read_is_an_error(bundle, strip):
     (strip / "2.png").write_bytes(b"no image")
-    with pytest.raises(SourceError, match=r"2\.png: .*take it out of the source"):
+    with pytest.raises(SourceError, match=r"2\.png: .*measure with frames that can be read"):
         measured(bundle, strip)
+
+
+def test_frames_are_copied_before_a_camera_takes_them_back(bundle, strip, monkeypatch):
+    buffer = np.zeros((64, 64), np.uint8)  # one for every frame, as a driver may have it
+
+    def frames():
+        for seq in count():
+            buffer[:] = 200 if seq == 1 else 0
+            yield Frame(buffer, PixelFormat.GREY, str(seq), seq, time.monotonic_ns())
+
+    seen = []
+
+    class Watching(DeviceEngine):
+        def gate(self, images):
+            """Notes how bright the tiles are."""
+            seen.append(int(images.max()))
+            return super().gate(images)
+
+    monkeypatch.setattr("runtime.benchmark.open_source", lambda *_: nullcontext(frames()))
+    measured(bundle, strip, engine=Watching())
+    assert seen[:3] == [0, 200, 0]
 
 
 def test_other_frames_are_another_setting(bundle, strip, report):
