@@ -84,6 +84,25 @@ def test_the_first_run_keeps_the_baseline_and_the_next_compares(latency, tmp_pat
     assert read_report(baseline).machine == kept.machine
 
 
+def test_a_slowdown_is_believed_when_it_is_measured_twice(tmp_path):
+    """With a stand-in that is slower once, then always."""
+    command = tmp_path / "defectgate"
+    command.write_text(
+        '#!/bin/sh\n[ "$1 $2" = "benchmark compare" ] || exit 0\n'
+        f'echo compared >> "{tmp_path}/calls"\n'
+        f'[ "$(wc -l < "{tmp_path}/calls")" -eq 2 ] || exit 3\n',
+        encoding="utf-8",
+    )
+    command.chmod(0o755)
+    (tmp_path / "latency.json").touch()
+    own = {"DEFECTGATE": str(command), "BASELINE": str(tmp_path / "latency.json")}
+    script = [ROOT / ".ci/latency", "bundle", "frames", tmp_path / "out"]
+    for status, calls in ((0, 2), (3, 4)):
+        done = subprocess.run(script, capture_output=True, check=False, env=os.environ | own)
+        assert done.returncode == status
+        assert len((tmp_path / "calls").read_text(encoding="utf-8").splitlines()) == calls
+
+
 def test_a_bundle_that_is_not_there_ends_it_before_the_benchmark(latency, tmp_path, golden_bundle):
     (golden_bundle / "manifest.json").unlink()
     done = latency()
