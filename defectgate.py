@@ -4,6 +4,7 @@ import typer
 
 import calibration.cli
 import export.cli
+import jetson.cli
 import runtime.cli
 import train.cli
 from runtime.command import run
@@ -29,8 +30,10 @@ for verb in (
     runtime.cli.cameras,
     runtime.cli.inspect,
     runtime.cli.verify,
+    jetson.cli.doctor,
 ):
     app.command()(verb)
+app.add_typer(runtime.cli.benchmark, name="benchmark")
 
 
 def main() -> None:

@@ -97,3 +97,62 @@ def verify(bundle: BundleFolder) -> None:
         f"their verdicts by {inspector.engine.name}: {verdicts or 'there are none'}; scores off by "
         f"{check.largest_difference:.4f} at most"
     )
+
+
+benchmark = typer.Typer(invoke_without_command=True)
+
+
+@benchmark.callback()
+def measure(
+    context: typer.Context,
+    bundle: Annotated[Path | None, typer.Option(help="What export wrote.")] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="As in runtime; by default the bundle's golden images.", metavar="URI"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each of five phases.")] = 3.0,
+    deadline_ms: Annotated[float | None, typer.Option(min=0, help="Count what is later.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Every time goes here.")] = None,
+    histogram: Annotated[Path | None, typer.Option(help="A picture, as SVG.")] = None,
+) -> None:
+    """Measure how long a bundle takes here: gate, mask, gate shut, gate open, the stream."""
+    if context.invoked_subcommand:
+        return
+    if bundle is None:
+        raise typer.BadParameter("name one, or compare two reports", param_hint="--bundle")
+    from runtime.benchmark import benchmark as run_benchmark
+    from runtime.benchmark_table import report_table
+    from runtime.histogram import histogram as picture
+    from runtime.loop import inspector_of_bundle
+    from runtime.manifest import open_bundle
+    from runtime.record import write_atomically, write_record
+
+    opened = open_bundle(bundle)
+    uri = camera or str(bundle / "golden")
+    report = run_benchmark(opened, inspector_of_bundle(opened), uri, seconds, deadline_ms)
+    typer.echo(report_table(report))
+    if json:
+        write_record(json, report)
+    if histogram:
+        write_atomically(histogram, picture(report).encode())
+
+
+@benchmark.command()
+def compare(
+    base: Annotated[Path, typer.Argument(help="What benchmark --json wrote before.")],
+    new: Annotated[Path, typer.Argument(help="What it wrote now.")],
+    tolerance: Annotated[float, typer.Option(min=0, help="Slower by this share passes.")] = 0.05,
+) -> None:
+    """Say faster, slower or noise for each phase; exit status 3 where one is slower."""
+    from runtime.benchmark_table import change_table
+    from runtime.comparison import changes, read_report
+    from runtime.errors import QualityError
+
+    found = changes(read_report(base), read_report(new))
+    typer.echo(change_table(found))
+    slower = [change.phase for change in found if change.is_slowdown(tolerance)]
+    if slower:
+        raise QualityError(
+            f"{new}: {', '.join(slower)} slower than {base} by more than {tolerance:.0%}; "
+            "find the cause, or keep the new report as the baseline"
+        )

@@ -1,6 +1,8 @@
 """What runs a bundle's two networks on one kind of device."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,4 +30,34 @@ class Engine(Protocol):
         Raises:
             EngineError: the device failed.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """What one call took on a device, in ms, by the device's own events; `enqueue` on the host."""
+
+    enqueue: float
+    h2d: float
+    compute: float
+    d2h: float
+
+
+@runtime_checkable
+class DeviceEngine(Protocol):
+    """What `benchmark` asks beside `Engine` of an engine whose work lies on a device.
+
+    `threshold`, which may be set: the masks of tiles that score so much are begun with the gate.
+    `conventions` is what makes times comparable: CUDA graph, spin wait, transfers, overlap.
+    """
+
+    threshold: float
+
+    @property
+    def conventions(self) -> Mapping[str, bool]:
+        """How this engine replays, waits and copies."""
+        ...
+
+    def call_times(self) -> CallTimes | None:
+        """Of the last call of `gate` or `mask`; None where the device was not asked."""
         ...

@@ -100,6 +100,44 @@ def visible_set(tmp_path_factory):
     return root
 
 
+JETSON_FILES = {
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "etc/nv_tegra_release": (
+        "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, "
+        "DATE: Wed Jan  8 01:49:37 UTC 2025\n"
+    ),
+    "proc/device-tree/model": (
+        "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0"
+    ),
+    "proc/meminfo": "MemTotal:        7803192 kB\nMemAvailable:    5201234 kB\n",
+    "proc/loadavg": "0.42 0.30 0.20 1/500 1234\n",
+    "var/lib/nvpmodel/status": "pmode:0000 fmode:fanNull\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1510400\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_min_freq": "729600\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq": "1510400\n",
+    "sys/class/devfreq/17000000.gpu/cur_freq": "306000000\n",
+    "sys/class/devfreq/17000000.gpu/min_freq": "306000000\n",
+    "sys/class/devfreq/17000000.gpu/max_freq": "1020000000\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "47500\n",
+    "sys/class/thermal/thermal_zone1/type": "gpu-thermal\n",
+    "sys/class/thermal/thermal_zone1/temp": "48100\n",
+    "sys/class/thermal/thermal_zone2/type": "cv0-thermal\n",
+    "sys/class/thermal/thermal_zone2/temp": "-256000\n",
+}
+
+
+@pytest.fixture
+def jetson_root(tmp_path):
+    """The root folder of an Orin Nano with JetPack 6.2, as far as we read it."""
+    root = tmp_path / "jetson"
+    for name, text in JETSON_FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
 @pytest.fixture(scope="session")
 def six_images(visible_set):
     """Six samples, defective and good, (N, 64, 64, 1)."""

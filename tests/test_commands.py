@@ -20,7 +20,17 @@ from runtime.errors import (
     SourceError,
 )
 
-VERBS = ["synthesize", "train", "evaluate", "calibrate", "export", "build", "runtime"]
+VERBS = [
+    "synthesize",
+    "train",
+    "evaluate",
+    "calibrate",
+    "export",
+    "build",
+    "runtime",
+    "benchmark",
+    "doctor",
+]
 STAGES = ["train", "calibration", "export", "runtime"]
 HEAVY = {"torch", "numpy", "cv2", "onnxruntime", "onnx", "timm", "scipy", "sklearn"}
 NOT_ON_THE_DEVICE = {"torch", "onnx", "timm", "scipy", "sklearn", "safetensors", "lightning_fabric"}
@@ -316,6 +326,9 @@ def test_verdicts_that_are_others_are_refused_with_status_3(
         ("calibrate", "--model", "m", "--data", "d", "--out", "o", "--images", "0"),
         ("evaluate", "--model", "m"),
         ("inspect",),
+        ("benchmark",),
+        ("benchmark", "--bundle", "b", "--seconds", "0"),
+        ("benchmark", "compare", "base.json"),
         ("--colour",),
     ],
     ids=" ".join,

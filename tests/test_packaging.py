@@ -68,6 +68,7 @@ def test_the_top_level_names_are_the_stages_and_the_command(wheel):
         "calibration",
         "export",
         "runtime",
+        "jetson",
     }
 
 

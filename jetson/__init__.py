@@ -1,0 +1,1 @@
+"""A board, made into a checked inspection station."""
