@@ -9,6 +9,10 @@ import typer
 
 from runtime.settings import ENGINES, EngineKind
 
+Engine = Annotated[EngineKind, typer.Option(help="auto: TensorRT where build made plans for it.")]
+Engines = Annotated[Path, typer.Option(help="Folder of those plans.")]
+Spin = Annotated[bool, typer.Option("--spin", help="Wait for the GPU at full speed, not asleep.")]
+
 
 def runtime(
     camera: Annotated[
@@ -28,13 +32,9 @@ def runtime(
         typer.Option(help="Folder for a picture of every NG or REVIEW sample.", metavar="DIR"),
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    engine: Annotated[
-        EngineKind, typer.Option(help="auto: TensorRT where build made plans for it.")
-    ] = EngineKind.AUTO,
-    engines: Annotated[Path, typer.Option(help="Folder of those plans.")] = ENGINES,
-    spin: Annotated[
-        bool, typer.Option("--spin", help="Wait for the GPU at full speed, not asleep.")
-    ] = False,
+    engine: Engine = EngineKind.AUTO,
+    engines: Engines = ENGINES,
+    spin: Spin = False,
     self_test: Annotated[
         bool, typer.Option("--self-test/--no-self-test", help="Judge the golden images first.")
     ] = True,
@@ -114,6 +114,9 @@ def measure(
     deadline_ms: Annotated[float | None, typer.Option(min=0, help="Count what is later.")] = None,
     json: Annotated[Path | None, typer.Option(help="Every time goes here.")] = None,
     histogram: Annotated[Path | None, typer.Option(help="A picture, as SVG.")] = None,
+    engine: Engine = EngineKind.AUTO,
+    engines: Engines = ENGINES,
+    spin: Spin = False,
 ) -> None:
     """Measure how long a bundle takes here: gate, mask, gate shut, gate open, the stream."""
     if context.invoked_subcommand:
@@ -122,6 +125,7 @@ def measure(
         raise typer.BadParameter("name one, or compare two reports", param_hint="--bundle")
     from runtime.benchmark import benchmark as run_benchmark
     from runtime.benchmark_table import report_table
+    from runtime.engines import engine_of
     from runtime.histogram import histogram as picture
     from runtime.loop import inspector_of_bundle
     from runtime.manifest import open_bundle
@@ -129,7 +133,8 @@ def measure(
 
     opened = open_bundle(bundle)
     uri = camera or str(bundle / "golden")
-    report = run_benchmark(opened, inspector_of_bundle(opened), uri, seconds, deadline_ms)
+    inspector = inspector_of_bundle(opened, engine_of(opened, engine, engines, spin=spin).engine)
+    report = run_benchmark(opened, inspector, uri, seconds, deadline_ms)
     typer.echo(report_table(report))
     if json:
         write_record(json, report)

@@ -46,7 +46,7 @@ class TensorRtEngine:
         graphs: bool = True,
     ) -> None:
         self._plans, self._precision = plans, precision
-        self._threshold, self._dla_core = threshold, dla_core
+        self.threshold, self._dla_core = threshold, dla_core
         self._spin, self._graphs = spin, graphs
         self._session: _Session | None = None
         self._said = ""
@@ -60,13 +60,21 @@ class TensorRtEngine:
         return f"{name}, no CUDA graph: {self._said}" if self._said else name
 
     @property
+    def conventions(self) -> dict[str, bool]:
+        """How this engine replays, waits and copies, for who compares times."""
+        return {"cuda_graph": not self._said, "spin_wait": self._spin, "host_mapped": True}
+
+    def call_times(self) -> None:
+        """No times by the device's own events."""
+
+    @property
     def tiles(self) -> int:
         """The most tiles that the gate takes at once."""
         return self._live().tiles
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
         """Scores (N, K); the skips are the number of this call."""
-        scores, number = self._run(lambda session: session.gate(images))
+        scores, number = self._run(lambda session: session.gate(images, self.threshold))
         if not np.isfinite(scores).all():
             self.close()
             raise EngineError("the score is not a number; the GPU's context is made anew")
@@ -92,7 +100,7 @@ class TensorRtEngine:
     def _live(self) -> "_Session":
         if self._session is None:
             self._session = _opened(
-                self._plans, self._threshold, self._dla_core, spin=self._spin, graphs=self._graphs
+                self._plans, self._dla_core, spin=self._spin, graphs=self._graphs
             )
             atexit.register(self.close)  # pycuda aborts where a context outlives Python
             if self._session.said and not self._said:
@@ -111,9 +119,9 @@ class TensorRtEngine:
             raise EngineError(f"tensorrt: {said}; the GPU's context is made anew") from error
 
 
-def _opened(plans: Networks, threshold: float, dla_core: int | None, **how: bool) -> "_Session":
+def _opened(plans: Networks, dla_core: int | None, **how: bool) -> "_Session":
     gpu = _gpu(spin=how["spin"])
-    session = _Session(gpu, threshold, **how)
+    session = _Session(gpu, **how)
     try:
         session.load(plans, dla_core)
     except BaseException as error:
@@ -137,8 +145,8 @@ def _gpu(*, spin: bool) -> Gpu:
 class _Session:
     """Everything that lives on the GPU, from one fault to the next."""
 
-    def __init__(self, gpu: Gpu, threshold: float, *, spin: bool, graphs: bool) -> None:
-        self.gpu, self._threshold, self._spin = gpu, threshold, spin
+    def __init__(self, gpu: Gpu, *, spin: bool, graphs: bool) -> None:
+        self.gpu, self._spin = gpu, spin
         self.said = "" if graphs else "they were not asked for"
         self._cuda = _native.cuda_open(LIBCUDA)
         self._gates: dict[int, _Bound] = {}
@@ -172,8 +180,10 @@ class _Session:
             places = {name: skips[name] + tile * size for name, size in sizes.items()}
             self._masks.append(self._mask_of(places, sizes, masks + tile * stride))
 
-    def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], int]:
-        """Scores, and the number of this call."""
+    def gate(
+        self, images: npt.NDArray[np.uint8], threshold: float
+    ) -> tuple[npt.NDArray[np.float32], int]:
+        """Scores, and the number of this call; masks are begun from `threshold` on."""
         tiles = len(images)
         if tiles > self.tiles or images.shape[1:] != self._image.shape[1:]:
             taken = "x".join(map(str, self._image.shape))
@@ -193,7 +203,7 @@ class _Session:
             gate.graph,
             scores,
             graphs if all(graphs) else (),
-            self._threshold,
+            threshold,
             self._spin,
             PATIENCE_S,
         )
