@@ -327,14 +327,16 @@ def simulated(libcuda, monkeypatch):
 
     def start(release):
         monkeypatch.setenv("SIMULATED_TENSORRT", release)
-        for name in ("tensorrt", "pycuda", "pycuda.driver"):
-            monkeypatch.delitem(sys.modules, name, raising=False)
+        forget()
         started.append(importlib.import_module("tensorrt"))
         return started[-1]
 
+    def forget():  # for good: what monkeypatch removes comes back
+        for name in ("tensorrt", "pycuda", "pycuda.driver"):
+            sys.modules.pop(name, None)
+
     yield start
-    for name in ("tensorrt", "pycuda", "pycuda.driver"):
-        sys.modules.pop(name, None)
+    forget()
     for trt in started:
         said = trt.misuse()
         assert said is None, said
