@@ -331,7 +331,7 @@ def simulated(libcuda, monkeypatch):
         started.append(importlib.import_module("tensorrt"))
         return started[-1]
 
-    def forget():  # for good: what monkeypatch removes comes back
+    def forget():  # for good: what monkeypatch takes from sys.modules comes back
         for name in ("tensorrt", "pycuda", "pycuda.driver"):
             sys.modules.pop(name, None)
 

@@ -282,9 +282,9 @@ def test_a_plan_that_tensorrt_does_not_take_is_named(engine_for):
         ("pycuda.driver", r"pycuda is not installed; pip install pycuda"),
     ],
 )
-def test_a_package_that_is_missing_says_the_mend(simulated, monkeypatch, module, said):
+def test_a_package_that_is_missing_says_the_mend(simulated, module, said):
     simulated("10.3.0")
-    monkeypatch.setitem(sys.modules, module, None)
+    sys.modules[module] = None
     with pytest.raises(EngineError, match=said):
         this_device()
 
@@ -292,7 +292,7 @@ def test_a_package_that_is_missing_says_the_mend(simulated, monkeypatch, module,
 def test_a_missing_driver_is_not_a_missing_package(simulated, monkeypatch):
     simulated("10.3.0")
     for name in ("pycuda", "pycuda.driver"):
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
     def no_driver(name, *_):
         raise OSError(f"{name}: cannot open shared object file: No such file or directory")
