@@ -2,8 +2,9 @@
 
     python tests/benchmarks/int8_curve.py --sets FOLDER --runs runs/ablation --out runs/curve
 
-As int8.py does it, for the TensorRT rendering of each set's first network, on the test split. With
---write the table goes into export/README.md and the picture beside it.
+As int8.py does it, for the TensorRT rendering of the first network of magnetic_tile, on the test
+split, with biases as they are: it is the ranges that hang on the images. With --write the table
+goes into export/README.md and the picture beside it.
 """
 
 import argparse
@@ -11,10 +12,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from int8 import COLUMNS, DEFECT_RICH, SETS, Choice, Network, console
+from int8 import COLUMNS, DEFECT_RICH, Choice, Network, console
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tables import ROOT, cell, put, table
@@ -22,10 +24,12 @@ from tables import ROOT, cell, put, table
 from export.renderings import TENSORRT
 
 SHARES, NUMBERS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), (8, 16, 32, 64, 128, 256)
-BY_SHARE = {share: Choice(f"32, {share:.0%} defective", share=share) for share in SHARES}
-RICH = {n: Choice(f"{n}, {DEFECT_RICH:.0%} defective", n) for n in NUMBERS}
-RANDOM = {n: Choice(f"{n} random", n, share=None, at_random=True) for n in NUMBERS}
+Ranges = partial(Choice, corrected=False)
+BY_SHARE = {share: Ranges(f"32, {share:.0%} defective", share=share) for share in SHARES}
+RICH = {n: Ranges(f"{n}, {DEFECT_RICH:.0%} defective", n) for n in NUMBERS}
+RANDOM = {n: Ranges(f"{n} random", n, share=None, at_random=True) for n in NUMBERS}
 CHOICES = list(dict.fromkeys([*BY_SHARE.values(), *RICH.values(), *RANDOM.values()]))
+SET = "magnetic_tile"
 DRAWN = {"Seg_Recall": "C0", "Seg_mIoU": "C1", "image AP": "C2"}
 Results = Mapping[str, dict[str, Any]]
 
@@ -39,8 +43,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put them into export/")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    results = {n: measured(asked.runs / f"{n}-row2-seed0", asked.sets / n, asked.out) for n in SETS}
-    text = "\n\n".join(results_table(name, found) for name, found in results.items())
+    results = measured(asked.runs / f"{SET}-row2-seed0", asked.sets / SET, asked.out)
+    text = results_table(results)
     sys.stdout.write(text + "\n")
     if asked.write:
         put("export/README.md", "curve", text)
@@ -65,39 +69,36 @@ def measured(run: Path, data: Path, out: Path) -> Results:
     return results
 
 
-def results_table(name: str, results: Results) -> str:
-    """The rows of one dataset; none where it has not got the images."""
+def results_table(results: Results) -> str:
+    """A row for each choice of images; none where there are not so many."""
     columns = {title: key for title, key in COLUMNS.items() if title != "in float"}
     rows = [
         [title, *(_plain(results[title].get(key)) for key in columns.values())]
         for title in ("float", *(choice.title for choice in CHOICES))
         if results[title]
     ]
-    return table(f"{name}, test split, one network", ["images", *columns], rows)
+    return table(f"{SET}, test split, one network", ["images", *columns], rows)
 
 
 def _plain(value: float | None) -> str:
     return str(value) if isinstance(value, int) else cell([value]).split(" ", maxsplit=1)[0]
 
 
-def picture(results: Mapping[str, Results]) -> Figure:
-    """A row for each dataset: by the defective share on the left, by the number on the right."""
-    figure = Figure(figsize=(9, 3.2 * len(results)), layout="constrained")
-    grid = figure.subplots(len(results), 2, squeeze=False)
-    for (left, right), (name, found) in zip(grid, results.items(), strict=True):
-        left.set(title=f"{name}, 32 images", xlabel="defective share")
-        right.set(title=f"{name}, 70 % defective (dashed: random)", xlabel="images")
-        right.set_xscale("log", base=2)
-        for title, colour in DRAWN.items():
-            key = COLUMNS[title]
-            for axes in (left, right):
-                exact = found["float"][key]
-                if exact is not None:
-                    axes.axhline(exact, color=colour, linewidth=0.6, alpha=0.5)
-            _line(left, found, BY_SHARE, key, color=colour, label=title)
-            _line(right, found, RICH, key, color=colour, label=title)
-            _line(right, found, RANDOM, key, color=colour, linestyle="--")
-    grid[0][0].legend()
+def picture(found: Results) -> Figure:
+    """By the defective share on the left, by the number on the right."""
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.set(title=f"{SET}, 32 images", xlabel="defective share")
+    right.set(title=f"{DEFECT_RICH:.0%} defective (dashed: random)", xlabel="images")
+    right.set_xscale("log", base=2)
+    for title, colour in DRAWN.items():
+        key = COLUMNS[title]
+        for axes in (left, right):
+            axes.axhline(found["float"][key], color=colour, linewidth=0.6, alpha=0.5)
+        _line(left, found, BY_SHARE, key, color=colour, label=title)
+        _line(right, found, RICH, key, color=colour)
+        _line(right, found, RANDOM, key, color=colour, linestyle="--")
+    left.legend()
     return figure
 
 
