@@ -65,12 +65,15 @@ def _build(compiler: str, check: Path, folder: Path, flags: list[str]) -> str:
 
 
 def _wrapped(check: Path) -> str:
-    """For the linker: what the program and check.h put in the place of the system's functions."""
-    text = check.read_text(encoding="utf-8")
-    if '#include "check.h"' in text:
-        text += check.with_name("check.h").read_text(encoding="utf-8")
-    names = sorted(set(re.findall(r"\b__wrap_(\w+)\(", text)))
+    """For the linker: what the program and its headers put in the place of the system's."""
+    names = sorted(set(re.findall(r"\b__wrap_(\w+)\(", _with_headers(check))))
     return "-Wl," + ",".join(f"--wrap={name}" for name in names)
+
+
+def _with_headers(source: Path) -> str:
+    text = source.read_text(encoding="utf-8")
+    headers = map(source.with_name, re.findall(r'#include "(\w+\.h)"', text))
+    return text + "".join(_with_headers(header) for header in headers if header.exists())
 
 
 def _run(command: list[str | Path]) -> None:
