@@ -12,7 +12,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -167,8 +167,16 @@ def write_plans(engines: Path, record: PlanRecord, files: Mapping[str, bytes]) -
         raise cannot_write(engines, error) from error
     for older in parent.glob(f"{key}-*/"):
         if older.name < folder.name:
-            shutil.rmtree(older, ignore_errors=True)
+            _remove(older)
     return folder
+
+
+def _remove(folder: Path) -> None:
+    """Take it away at once, so that nobody reads half of it."""
+    gone = folder.with_name(f".building-{folder.name}")
+    with suppress(OSError):  # another process was there first
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
 
 def require_writable(engines: Path) -> None:

@@ -60,14 +60,14 @@ def _build(compiler: str, check: Path, folder: Path, flags: list[str]) -> str:
     program = str(folder / check.stem)
     include = f"-I{ROOT / 'runtime' / 'native'}"
     sources = [check, *BINDING_FREE]
-    _run([compiler, *FLAGS, *flags, include, *sources, _wrapped(check), "-lm", "-o", program])
+    _run([compiler, *FLAGS, *flags, include, *sources, *_wrapped(check), "-lm", "-o", program])
     return program
 
 
-def _wrapped(check: Path) -> str:
+def _wrapped(check: Path) -> list[str]:
     """For the linker: what the program and its headers put in the place of the system's."""
     names = sorted(set(re.findall(r"\b__wrap_(\w+)\(", _with_headers(check))))
-    return "-Wl," + ",".join(f"--wrap={name}" for name in names)
+    return [f"-Wl,--wrap={name}" for name in names]
 
 
 def _with_headers(source: Path) -> str:

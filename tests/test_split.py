@@ -8,7 +8,7 @@ SKIPS = [f"skip_{level}" for level in range(1, 6)]
 
 def test_the_image_is_uint8_with_a_free_batch_and_one_grey_channel(float_bundle, int8_bundle):
     gates = [path for bundle in (float_bundle, int8_bundle) for path in bundle.rglob("gate.onnx")]
-    assert len(gates) == 5
+    assert len(gates) == 7
     for path in gates:
         (image,) = onnx.load(path).graph.input
         assert image.name == "image"
