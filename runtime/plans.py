@@ -204,7 +204,7 @@ def _work_folder(parent: Path) -> Iterator[Path]:
     """A folder of this process alone, gone at the end unless renamed; those of dead ones go too."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     for left in parent.glob(".building-*/"):
-        with _locked(left) as is_dead:
+        with _locked(left) as is_dead, suppress(FileNotFoundError):
             if is_dead and time.time() - left.stat().st_mtime > FRESH_S:
                 shutil.rmtree(left, ignore_errors=True)
     beside = parent / f".building-{os.getpid()}-{time.time_ns()}"
