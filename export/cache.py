@@ -11,7 +11,7 @@ from runtime.errors import CalibrationError
 CACHE_FILE = "calibration.cache"
 HEADER = "TRT-{}-EntropyCalibration2"
 RELEASE = 100300  # of JetPack 6.2; `of_release` puts another here
-LARGEST = 127  # as in `export.qdq`, which needs onnx
+LARGEST = 127  # of symmetric INT8
 
 
 def calibration_cache(ranges: Mapping[str, tuple[float, float]], release: int = RELEASE) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from export.qdq import convolutions
 from runtime.onnx_engine import session_of
 
 Shifts = Mapping[str, npt.NDArray[np.float64]]
@@ -29,7 +30,7 @@ def shifts_of(
 
     The mean is over `images`, each (N, H, W, C), and all places.
     """
-    names = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    names = convolutions(model)
     session = session_of(_beside(model, quantize(model), names).SerializeToString(), fused=False)
     outputs = [_moved(name) for name in names]
     means = [session.run(outputs, {"image": image}) for image in images]
@@ -75,12 +76,11 @@ def _beside(model: ModelProto, quantized: ModelProto, names: Sequence[str]) -> M
     graph.initializer.extend(c for c in model.graph.initializer if c.name not in constants)
     nodes = list(model.graph.node)
     makers = {name: node for node in quantized.graph.node for name in node.output}
-    float_layers = {node.name: node for node in model.graph.node}
-    int8_layers = {node.name: node for node in quantized.graph.node}
+    exact = {node.name: node.output[0] for node in model.graph.node}
+    int8 = {node.name: node for node in quantized.graph.node}
     for name in names:
-        branch = _branch(int8_layers[name], makers, nodes)
-        exact, moved = float_layers[name].output[0], _moved(name)
-        nodes.append(helper.make_node("Sub", [branch, exact], [f"{moved}.by"]))
+        branch, moved = _branch(int8[name], makers, nodes), _moved(name)
+        nodes.append(helper.make_node("Sub", [branch, exact[name]], [f"{moved}.by"]))
         nodes.append(helper.make_node("GlobalAveragePool", [f"{moved}.by"], [moved]))
     del graph.node[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from export.cache import LARGEST
+
 Ranges = Mapping[str, tuple[float, float]]
 
 SHARED_SCALE = frozenset({"Concat", "Resize", "MaxPool"})
 MAPS = ("/encoder", "/decoder", "/classifier/evidence")  # behind them, it ends in float
-LARGEST = 127
 
 
 def convolutions(model: ModelProto) -> list[str]:
