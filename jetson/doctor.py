@@ -17,7 +17,6 @@ from runtime.record import write_record
 
 SCHEMA = 1
 OLDEST_L4T = 36  # JetPack 6; JetPack 5 has Python 3.8
-OLDEST_PYTHON = (3, 10)
 # By L4T, where the package nvidia-jetpack does not say it.
 JETPACKS = {"35": "5", "36.3": "6.0", "36": "6.1 or 6.2", "38": "7.0 or 7.1", "39": "7.2"}
 HOT_C, TOO_HOT_C = 80.0, 95.0
@@ -109,10 +108,7 @@ def _jetpack(root: Path) -> Iterator[Finding]:
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} in {sys.prefix}"
-    if sys.version_info < OLDEST_PYTHON:
-        return Finding("Python", Rank.FAULT, found, "flash JetPack 6.2 or later")
-    return Finding("Python", Rank.OK, found)
+    return Finding("Python", Rank.OK, f"{platform.python_version()} in {sys.prefix}")
 
 
 def _cuda(root: Path, *, jetson: bool) -> Finding:
@@ -218,20 +214,16 @@ def _wheel() -> Finding:
 
 
 def _bundle(folder: Path) -> Iterator[Finding]:
+    from export.plan import recipes, release_of
     from runtime.manifest import open_bundle
 
     try:
-        manifest = open_bundle(folder).manifest
+        bundle = open_bundle(folder)
     except DefectgateError as error:
         found, _, mend = str(error).rpartition("; ")
         yield Finding("bundle", Rank.FAULT, found, mend)
         return
-    rendering = "tensorrt/typed" if _tensorrt_major() >= 11 else "tensorrt"  # noqa: PLR2004 - 11
-    engines = [rendering] if f"{rendering}/gate.onnx" in manifest.files else []
-    fits = " and ".join(["onnxruntime (cpu/)", *(f"TensorRT ({name}/)" for name in engines)])
-    yield Finding("bundle", Rank.OK, f"{folder}, {manifest.precision}, for {fits}")
-
-
-def _tensorrt_major() -> int:
-    found = re.match(r"\d+", _version("tensorrt"))
-    return int(found[0]) if found else 0
+    release = release_of(_version("tensorrt"))
+    plans = [r.precision.value for r in recipes(bundle, release, None)] if release else []
+    fits = f"onnxruntime and TensorRT ({', '.join(plans)})" if plans else "onnxruntime"
+    yield Finding("bundle", Rank.OK, f"{folder}, {bundle.manifest.precision}, for {fits}")

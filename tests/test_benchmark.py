@@ -18,7 +18,6 @@ from runtime.engine import CallTimes
 from runtime.errors import EngineError, SourceError
 from runtime.frame import Frame
 from runtime.histogram import histogram
-from runtime.inspection import Inspector
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.preprocess import PixelFormat
@@ -49,10 +48,7 @@ def report(bundle, strip):
 
 def measured(bundle, source, seconds=0.01, engine=None, **options):
     """The report of `seconds` a phase with this engine, or else onnxruntime."""
-    inspector = inspector_of_bundle(bundle)
-    if engine:
-        manifest = bundle.manifest
-        inspector = Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
+    inspector = inspector_of_bundle(bundle, engine)
     return benchmark(bundle, inspector, str(source), seconds, **options)
 
 

@@ -2,13 +2,16 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
 import jetson.doctor
 from jetson.doctor import Rank, examine
+from runtime.manifest import open_bundle, seal_bundle
 
 CUDA = '{"cuda": {"name": "CUDA SDK", "version": "12.6.11"}, "cuda_nvcc": {"version": "12.6.68"}}'
 DPKG = """Package: nvidia-jetpack
@@ -139,11 +142,39 @@ def test_elsewhere_it_says_not_a_jetson_and_finds_no_fault(tmp_path):
 def test_a_bundle_fits_or_says_why_not(jetson_root, write, seen, plain_bundle, tmp_path):
     del write, seen
     finding = found(jetson_root, "bundle", bundle=plain_bundle)
-    assert finding.found == f"{plain_bundle}, float, for onnxruntime (cpu/)"
+    assert finding.found == f"{plain_bundle}, float, for onnxruntime and TensorRT (fp16)"
     missing = found(jetson_root, "bundle", bundle=tmp_path / "none")
     assert missing.rank is Rank.FAULT
     assert missing.found.startswith(f"{tmp_path / 'none'}/manifest.json: cannot be read")
     assert missing.mend == "export the bundle again"
+
+
+@pytest.mark.parametrize(
+    ("release", "fits"),
+    [
+        ("10.3.0", "onnxruntime and TensorRT (fp16)"),
+        ("10.13.3.9", "onnxruntime and TensorRT (int8)"),
+        (None, "onnxruntime"),
+    ],
+)
+def test_a_bundle_fits_what_build_can_make_of_it(
+    jetson_root, write, monkeypatch, plain_bundle, tmp_path, release, fits
+):
+    """Of one with the typed rendering alone, which only newer releases take."""
+    del write
+
+    def version(package):
+        if release is None:
+            raise PackageNotFoundError(package)
+        return release
+
+    monkeypatch.setattr(jetson.doctor, "version", version)
+    bundle = shutil.copytree(plain_bundle, tmp_path / "bundle")
+    (bundle / "tensorrt/typed").mkdir(parents=True)
+    shutil.copyfile(bundle / "cpu/gate.onnx", bundle / "tensorrt/typed/gate.onnx")
+    seal_bundle(bundle, open_bundle(plain_bundle).manifest)
+    finding = found(jetson_root, "bundle", bundle=bundle)
+    assert finding.found == f"{bundle}, float, for {fits}"
 
 
 def test_the_command_gives_lines_and_json(defectgate, plain_bundle, tmp_path):

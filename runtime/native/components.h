@@ -46,7 +46,8 @@ struct dg_blobs {
 /*
  * Finds the blobs of a mask that are large enough: largest area first, then the higher, then the
  * one further left. Where `kept` has room, 1 is written on their pixels, also on the others', and
- * 0 elsewhere. Memory grows with the foreground's runs. Any thread may call. On failure `found` is empty.
+ * 0 elsewhere. Memory grows with the foreground's runs. Any thread may call. On failure `found` is
+ * empty.
  *
  * The main axis is the principal axis of the second central moments of the blob's area in frame
  * pixels, where a mask pixel is a rectangle of scale_x by scale_y: with m_xx, m_yy, m_xy, it has

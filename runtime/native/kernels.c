@@ -3,8 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { COLUMN_SHIFT = 21 /* 7 bits that the rows left, 14 of the columns' weights */ };
-
 /* Sample j of a row, as 8 bits. Packed are four samples in five bytes; the fifth holds low bits. */
 static inline uint16_t sample_at(const uint8_t *row, size_t j, enum dg_depth depth, int32_t shift)
 {
@@ -86,10 +84,10 @@ static void average_channel(uint8_t *restrict plane, const uint16_t *restrict sa
     for (int32_t i = 0; i < taps->length; i++) {
         const int16_t *const weights = taps->weights + (size_t)i * (size_t)taps->longest;
         const uint16_t *const from = samples + taps->first[i];
-        int32_t sum = 1 << (COLUMN_SHIFT - 1);
+        int32_t sum = 1 << (DG_COLUMN_SHIFT - 1);
         for (int32_t k = 0; k < taps->count[i]; k++)
             sum += weights[k] * from[k];
-        plane[i] = (uint8_t)(sum >> COLUMN_SHIFT);
+        plane[i] = (uint8_t)(sum >> DG_COLUMN_SHIFT);
     }
 }
 

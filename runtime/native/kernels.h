@@ -30,6 +30,8 @@ struct dg_mix {
     int32_t offset;
 };
 
+enum { DG_COLUMN_SHIFT = 21 /* 7 bits that the rows left, 14 of the columns' weights */ };
+
 /* How many items a kernel may read and write beyond what it was asked for, except in the rows of
  * a frame and in `pixels`. It covers the longest taps and the widest registers. */
 #define DG_SLACK 192

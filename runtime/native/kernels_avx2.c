@@ -4,7 +4,7 @@
 
 #include "avx2.h"
 
-enum { LANES = 16, COLUMN_SHIFT = 21 };
+enum { LANES = 16 };
 
 static AVX2 void deal_pairs(uint16_t *even, uint16_t *odd, const uint16_t *line, size_t pairs)
 {
@@ -105,10 +105,10 @@ AVX2_INLINE __m256i eight_of_many(const struct dg_taps *taps, int32_t i, const u
 /* Rounds twice eight sums, and brings them to their order. */
 AVX2_INLINE void store_averages(uint8_t *plane, __m256i sums, __m256i others)
 {
-    const __m256i half = _mm256_set1_epi32(1 << (COLUMN_SHIFT - 1));
+    const __m256i half = _mm256_set1_epi32(1 << (DG_COLUMN_SHIFT - 1));
     const __m256i words =
-        _mm256_packus_epi32(_mm256_srli_epi32(_mm256_add_epi32(sums, half), COLUMN_SHIFT),
-                            _mm256_srli_epi32(_mm256_add_epi32(others, half), COLUMN_SHIFT));
+        _mm256_packus_epi32(_mm256_srli_epi32(_mm256_add_epi32(sums, half), DG_COLUMN_SHIFT),
+                            _mm256_srli_epi32(_mm256_add_epi32(others, half), DG_COLUMN_SHIFT));
     const __m128i levels =
         _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     const __m128i order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);

@@ -7,7 +7,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { BLOCK = 16, BLOCKS = 4, LANES = 8, COLUMN_SHIFT = 21 };
+enum { BLOCK = 16, BLOCKS = 4, LANES = 8 };
 
 /* BLOCK samples from sample j of a row on, as bytes in their order. */
 typedef uint8x16_t load_block(const uint8_t *row, size_t j, int16x8_t shift);
@@ -149,7 +149,7 @@ INLINE uint16x4_t four_of(const struct dg_taps *taps, const uint16_t *samples, i
         sums[k] = parts_of(samples + taps->first[i + k], weights + k * longest, longest);
     const int32x4_t all =
         vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3]));
-    return vmovn_u32(vreinterpretq_u32_s32(vrshrq_n_s32(all, COLUMN_SHIFT)));
+    return vmovn_u32(vreinterpretq_u32_s32(vrshrq_n_s32(all, DG_COLUMN_SHIFT)));
 }
 
 INLINE void average_outputs(uint8_t *plane, const struct dg_taps *taps, const uint16_t *samples,

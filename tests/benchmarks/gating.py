@@ -135,7 +135,7 @@ def in_turns(calls: dict[str, Callable[[], float]], turns: int) -> dict[str, Tim
 
 
 def rows(measured: dict[str, Times]) -> Iterator[list[str]]:
-    """The rows of `Limits to reach` that a gate, its mask and INT8 have a part in."""
+    """Gate and INT8 beside their opponents, and how well each was asked to do."""
     clean, opened = measured["clean, gated"], measured["open, gated"]
     share = OPEN / (SHUT + OPEN)
     sum_of_parts = clean + share * (opened - clean)

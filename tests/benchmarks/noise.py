@@ -19,7 +19,7 @@ from typing import Any
 from runtime.benchmark import Report, benchmark
 from runtime.comparison import changes
 from runtime.engine import Engine
-from runtime.inspection import Inspector
+from runtime.loop import inspector_of_bundle
 from runtime.manifest import Bundle, open_bundle
 from runtime.onnx_engine import OnnxEngine
 
@@ -84,8 +84,7 @@ def report_of(bundle: Bundle, uri: str, seconds: float, share: float) -> Report:
     """A report by a fresh engine."""
     networks = (bundle.root / f"cpu/{part}.onnx" for part in ("gate", "mask"))
     engine = SlowerEngine(OnnxEngine(*networks, threads=1), share)
-    manifest = bundle.manifest
-    inspector = Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
+    inspector = inspector_of_bundle(bundle, engine)
     return replace(benchmark(bundle, inspector, uri, seconds), others_cores=0.0)
 
 
