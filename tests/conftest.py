@@ -332,8 +332,9 @@ def simulated(libcuda, monkeypatch):
         return started[-1]
 
     def forget():  # for good: what monkeypatch takes from sys.modules comes back
-        for name in ("tensorrt", "pycuda", "pycuda.driver"):
-            sys.modules.pop(name, None)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in {"tensorrt", "pycuda"}:
+                del sys.modules[name]
 
     yield start
     forget()

@@ -5,74 +5,7 @@
  *
  * Built by gcc -shared -fPIC -Wl,-soname,libcuda.so.1.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum {
-    INVALID_VALUE = 1,
-    OUT_OF_MEMORY = 2,
-    INVALID_CONTEXT = 201,
-    INVALID_HANDLE = 400,
-    NOT_READY = 600,
-    LAUNCH_FAILED = 719,
-    CAPTURE_UNSUPPORTED = 900,
-    CAPTURE_INVALIDATED = 901,
-    CAPTURE_UNMATCHED = 903
-};
-
-#define MOST 65536
-#define LIVE 0x1d0ab1e5u
-
-struct works {
-    uint64_t *numbers;
-    size_t count;
-};
-
-struct context {
-    uint32_t live;
-    bool is_broken;
-};
-
-struct stream {
-    uint32_t live;
-    struct context *context;
-    struct works pending;
-    struct works recorded;
-    bool is_capturing;
-    bool is_spoiled;
-    bool was_asked;
-};
-
-struct graph {
-    uint32_t live;
-    struct works works;
-    struct context *context;
-    bool is_uploaded;
-};
-
-struct block {
-    char *start;
-    size_t size;
-    struct context *context;
-};
-
-static struct block blocks[MOST];
-static size_t n_blocks;
-static struct context *current, *below;
-static struct stream *capturing;
-static int (*work)(uint64_t);
-static char misuse[256];
-
-/* A fault to come: the call that fails, with what, and how many calls from now. */
-static char faulty[64];
-static int fault_code, fault_after = -1;
-static bool hangs;
-
-static uint64_t n_launches;
+#include "standin.h"
 
 /* ---- what the tests say and ask ---- */
 
@@ -132,64 +65,14 @@ void standin_reset(void)
     n_launches = 0;
 }
 
-static int accuse(int code, const char *what)
-{
-    if (!misuse[0])
-        snprintf(misuse, sizeof misuse, "%s", what);
-    return code;
-}
-
-static bool is_due(const char *call)
-{
-    if (fault_after < 0 || strcmp(call, faulty) != 0)
-        return false;
-    return fault_after-- == 0;
-}
-
-#define FAULT(call)                                                                                \
-    do {                                                                                           \
-        if (is_due(call)) {                                                                        \
-            if (current && fault_code >= 700 && fault_code < 720)                                  \
-                current->is_broken = true;                                                         \
-            return fault_code;                                                                     \
-        }                                                                                          \
-        if (current && current->is_broken)                                                         \
-            return LAUNCH_FAILED;                                                                  \
-    } while (0)
-
-/* ---- works ---- */
-
-static void push(struct works *works, uint64_t number)
-{
-    works->numbers = realloc(works->numbers, (works->count + 1) * sizeof *works->numbers);
-    works->numbers[works->count++] = number;
-}
-
-static void clear(struct works *works)
-{
-    free(works->numbers);
-    *works = (struct works){0};
-}
-
-static int run_pending(struct stream *stream)
-{
-    int code = 0;
-    for (size_t i = 0; i < stream->pending.count && code == 0; i++) {
-        if (stream->pending.numbers[i] && work)
-            code = work(stream->pending.numbers[i]);
-    }
-    stream->pending.count = 0;
-    if (code)
-        stream->context->is_broken = true;
-    return code;
-}
-
 /* ---- device and context ---- */
 
 int cuInit(unsigned int flags)
 {
     (void)flags;
-    FAULT("cuInit");
+    const int fault = fault_in("cuInit");
+    if (fault)
+        return fault;
     return 0;
 }
 
@@ -231,7 +114,9 @@ int cuCtxDestroy_v2(void *context)
 
 static int allocate(void **start, size_t size, const char *call)
 {
-    FAULT(call);
+    const int fault = fault_in(call);
+    if (fault)
+        return fault;
     if (!current)
         return accuse(INVALID_CONTEXT, "memory was allocated without a context");
     if (capturing) {
@@ -298,7 +183,9 @@ static struct stream *stream_of(void *handle)
 int cuStreamCreate(void **handle, unsigned int flags)
 {
     (void)flags;
-    FAULT("cuStreamCreate");
+    const int fault = fault_in("cuStreamCreate");
+    if (fault)
+        return fault;
     if (!current)
         return INVALID_CONTEXT;
     struct stream *const made = calloc(1, sizeof *made);
@@ -323,7 +210,9 @@ int cuStreamDestroy_v2(void *handle)
 int standin_enqueue(void *handle, uint64_t number)
 {
     struct stream *const stream = stream_of(handle);
-    FAULT("enqueue");
+    const int fault = fault_in("enqueue");
+    if (fault)
+        return fault;
     if (!stream)
         return accuse(INVALID_HANDLE, "work was enqueued on no live stream of this context");
     push(stream->is_capturing ? &stream->recorded : &stream->pending, number);
@@ -339,7 +228,9 @@ int standin_is_capturing(void *handle)
 static int wait_for(void *handle, const char *call, bool may_be_asked_again)
 {
     struct stream *const stream = stream_of(handle);
-    FAULT(call);
+    const int fault = fault_in(call);
+    if (fault)
+        return fault;
     if (!stream)
         return accuse(INVALID_HANDLE, "a wait for no live stream of this context");
     if (stream->is_capturing) {
@@ -367,7 +258,9 @@ int cuStreamSynchronize(void *handle)
 int cuStreamBeginCapture_v2(void *handle, int mode)
 {
     struct stream *const stream = stream_of(handle);
-    FAULT("cuStreamBeginCapture");
+    const int fault = fault_in("cuStreamBeginCapture");
+    if (fault)
+        return fault;
     if (!handle)
         return accuse(CAPTURE_UNSUPPORTED, "the default stream was captured");
     if (!stream)
@@ -393,7 +286,9 @@ int cuStreamEndCapture(void *handle, void **made)
         return accuse(CAPTURE_UNMATCHED, "a capture was ended that was not begun");
     stream->is_capturing = false;
     capturing = NULL;
-    FAULT("cuStreamEndCapture");
+    const int fault = fault_in("cuStreamEndCapture");
+    if (fault)
+        return fault;
     if (stream->is_spoiled)
         return CAPTURE_INVALIDATED;
     struct graph *const graph = calloc(1, sizeof *graph);
@@ -408,7 +303,9 @@ int cuStreamEndCapture(void *handle, void **made)
 int cuGraphInstantiateWithFlags(void **made, void *handle, unsigned long long flags)
 {
     const struct graph *const graph = handle;
-    FAULT("cuGraphInstantiate");
+    const int fault = fault_in("cuGraphInstantiate");
+    if (fault)
+        return fault;
     if (!graph || graph->live != LIVE || flags)
         return INVALID_VALUE;
     struct graph *const exec = calloc(1, sizeof *exec);
@@ -423,7 +320,9 @@ int cuGraphInstantiateWithFlags(void **made, void *handle, unsigned long long fl
 int cuGraphUpload(void *handle, void *stream)
 {
     struct graph *const exec = handle;
-    FAULT("cuGraphUpload");
+    const int fault = fault_in("cuGraphUpload");
+    if (fault)
+        return fault;
     if (!exec || exec->live != LIVE || !stream_of(stream))
         return INVALID_HANDLE;
     exec->is_uploaded = true;
@@ -434,7 +333,9 @@ int cuGraphLaunch(void *handle, void *on)
 {
     struct graph *const exec = handle;
     struct stream *const stream = stream_of(on);
-    FAULT("cuGraphLaunch");
+    const int fault = fault_in("cuGraphLaunch");
+    if (fault)
+        return fault;
     if (!exec || exec->live != LIVE || exec->context != current)
         return accuse(INVALID_HANDLE, "a graph was launched that is not live in this context");
     if (!stream || stream->is_capturing)
