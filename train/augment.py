@@ -6,14 +6,12 @@
 - blur and noise: the focus drifts, the sensor is warm.
 """
 
+import cv2
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
 DEGREES, SHIFT, SIZE = 10.0, 0.075, 0.15
-# Of the sides, mirrored around the image, so that no turn shows a black corner. A turn of a long
-# image is less: by as much as its sides differ, which keeps what this needs to be the same.
-MARGIN = 0.28
 Pair = tuple[Tensor, Tensor]
 
 
@@ -46,24 +44,26 @@ class Augmentation:
         if not self._everything:
             return self._plain_light(image), coverage
         if torch.rand(()) < 0.8:  # noqa: PLR2004
-            moved = self._moved(both)
+            moved = _moved(both)
             if torch.equal(_classes(moved[channels:]), _classes(coverage)):
                 image, coverage = moved[:channels], moved[channels:]
         return self._light(image).clamp(0, 255).round().to(torch.uint8), coverage
 
-    def _moved(self, planes: Tensor) -> Tensor:
-        height, width = planes.shape[-2:]
-        margin = [round(MARGIN * width), round(MARGIN * height)]
-        padded = v2.functional.pad(planes, margin, padding_mode="reflect")
-        shift = SHIFT / (1 + 2 * MARGIN)  # of the padded sides
-        move = v2.RandomAffine(
-            DEGREES * min(height, width) / max(height, width),
-            (shift, shift),
-            (1 - SIZE, 1 + SIZE),
-            interpolation=v2.InterpolationMode.BILINEAR,
-        )
-        moved: Tensor = v2.functional.center_crop(move(padded), [height, width])
-        return moved
+
+def _moved(planes: Tensor) -> Tensor:
+    """Turned, shifted and sized, mirrored where the image ends, so that no corner is black.
+
+    A long image turns less: by as much as its sides differ.
+    """
+    height, width = planes.shape[-2:]
+    turn, right, down, size = (2 * torch.rand(4) - 1).tolist()
+    degrees = turn * DEGREES * min(height, width) / max(height, width)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1 + SIZE * size)
+    matrix[:, 2] += right * SHIFT * width, down * SHIFT * height
+    moved = cv2.warpAffine(
+        planes.permute(1, 2, 0).numpy(), matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101
+    )
+    return torch.from_numpy(moved.reshape(height, width, -1)).permute(2, 0, 1).contiguous()
 
 
 def _classes(coverage: Tensor) -> Tensor:
