@@ -15,7 +15,8 @@ def follow(average: nn.Module, network: nn.Module, step: int, decay: float) -> N
     nearer = 1 - min(decay, (1 + step) / (10 + step))
     pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
     weights = [pair for pair in pairs if pair[0].is_floating_point()]
-    get_ema_multi_avg_fn(1 - nearer)(*map(list, zip(*weights, strict=True)), 0)
+    move = get_ema_multi_avg_fn(1 - nearer)  # type: ignore[no-untyped-call]
+    move(*map(list, zip(*weights, strict=True)), 0)
     for mean, value in pairs:
         if not mean.is_floating_point():
             mean.copy_(value)
