@@ -1,17 +1,20 @@
 """Changes training images as a surface before a camera may change, and their masks with them.
 
 - flips: a surface has no up or down;
-- a turn of up to 10 degrees, a thirteenth of shift, 15 % of size: parts never lie the same way;
+- a turn of up to 30 degrees, a tenth of shift, 30 % of size: parts never lie the same way;
 - a slope of light, brightness and contrast: lamps age and shine from one side;
 - blur and noise: the focus drifts, the sensor is warm.
 """
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-DEGREES, SHIFT, SIZE = 10.0, 0.075, 0.15
+DEGREES, SHIFT, SIZE = 30.0, 0.1, 0.3
+Planes = npt.NDArray[np.uint8]
 Pair = tuple[Tensor, Tensor]
 
 
@@ -60,10 +63,15 @@ def _moved(planes: Tensor) -> Tensor:
     degrees = turn * DEGREES * min(height, width) / max(height, width)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1 + SIZE * size)
     matrix[:, 2] += right * SHIFT * width, down * SHIFT * height
-    moved = cv2.warpAffine(
-        planes.permute(1, 2, 0).numpy(), matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101
-    )
-    return torch.from_numpy(moved.reshape(height, width, -1)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(warped(planes.numpy(), matrix, cv2.BORDER_REFLECT_101))
+
+
+def warped(planes: Planes, matrix: cv2.typing.MatLike, border: int) -> Planes:
+    """The planes (C, H, W) moved by an affine matrix, between the pixels; `border` is OpenCV's."""
+    height, width = planes.shape[1:]
+    pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
+    moved = cv2.warpAffine(pixels, matrix, (width, height), borderMode=border)
+    return np.ascontiguousarray(moved.reshape(height, width, -1).transpose(2, 0, 1), np.uint8)
 
 
 def _classes(coverage: Tensor) -> Tensor:
