@@ -48,10 +48,12 @@ class DeviceEngine(Protocol):
     """What `benchmark` asks beside `Engine` of an engine whose work lies on a device.
 
     `threshold`, which may be set: the masks of tiles that score so much are begun with the gate.
+    `timed`, which may be set: each call is timed by the device, and that takes time itself.
     `conventions` is what makes times comparable: CUDA graph, spin wait, transfers, overlap.
     """
 
     threshold: float
+    timed: bool
 
     @property
     def conventions(self) -> Mapping[str, bool]:

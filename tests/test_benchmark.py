@@ -59,6 +59,7 @@ class DeviceEngine:
 
     def __init__(self):
         self.threshold = None
+        self.timed = False
         self.thresholds = set()
         self.calls = []
         self.conventions = {"cuda_graph": True, "spin_wait": False}
@@ -79,6 +80,7 @@ class DeviceEngine:
 
     def call_times(self):
         """Always the same."""
+        assert self.timed
         return CallTimes(enqueue=0.25, h2d=1.0, compute=2.0, d2h=4.0)
 
 
