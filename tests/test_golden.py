@@ -40,8 +40,8 @@ def test_a_bundle_as_it_was_made_is_verified(defectgate, int8_bundle):
     images = json.loads((int8_bundle / "golden/verdicts.json").read_bytes())["images"]
     n_defective = sum(image["verdict"] == "NG" for image in images)
     assert 0 < n_defective < len(images)
-    assert f"{n_files} files as they were sealed; golden images got their" in done.stdout
-    assert f" cpu: {n_defective} NG, {len(images) - n_defective} OK; scores" in done.stdout
+    assert f"{int8_bundle}: {n_files} files as they were sealed\n" in done.stdout
+    assert f"makes one: {n_defective} NG, {len(images) - n_defective} OK; scores" in done.stdout
     assert "scores off by 0.0000 at most" in done.stdout
 
 
