@@ -216,7 +216,9 @@ def _readable(frame: Frame) -> Frame:
 
 def _calls(bundle: Bundle, inspector: Inspector, held: Sequence[Frame]) -> dict[str, Call]:
     """The phases whose frames are in memory, `mask` right after `gate`, whose skips it needs."""
-    batches = cycle([inspector.preprocess(frame)[1].copy() for frame in held])
+    batches = cycle(
+        [inspector.preprocess(frame)[1][: inspector.engine.tiles].copy() for frame in held]
+    )
     networks = _Networks(inspector.engine, batches)
     return {
         "gate": networks.gate,

@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+MOST_TILES = 16  # more at once take memory, and save no time
+
 
 class Engine(Protocol):
     """Runs the gate on a batch of tiles, and the mask head on one tile of that batch."""
@@ -14,6 +16,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """What runs, for the record: library, version, device."""
+        ...
+
+    @property
+    def tiles(self) -> int:
+        """The most tiles that the gate takes at once."""
         ...
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:

@@ -75,6 +75,10 @@ class Network:
         """The largest batch."""
         return int(self._engine.get_tensor_profile_shape(tensor, 0)[2][0])
 
+    def least(self, tensor: str) -> int:
+        """The smallest batch: on a DLA the largest."""
+        return int(self._engine.get_tensor_profile_shape(tensor, 0)[0][0])
+
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Of one tile."""
         return tuple(map(int, self._engine.get_tensor_shape(tensor)))[1:]

@@ -183,6 +183,7 @@ class _Session:
         skips = {name: self.gpu.allocate(self.tiles * size) for name, size in sizes.items()}
         need = max(gate.scratch, mask.scratch, 1)
         self._scratch = Scratch(self.gpu.allocate(need), need)
+        self._least = gate.least("image")
         self._gate_addresses = {"image": image, "score": scores, **skips}
         self._gate_of(self.tiles)
         for tile in range(self.tiles):
@@ -200,7 +201,7 @@ class _Session:
                 f"the gate's plan takes {taken}, got {'x'.join(map(str, images.shape))}; "
                 f"defectgate build --tiles {tiles} makes it larger"
             )
-        gate = self._gate_of(tiles)
+        gate = self._gate_of(max(tiles, self._least))
         timer = CallTimer(self.gpu) if timed else None
         np.copyto(self._image[:tiles], images)
         begun = timer is not None or not gate.graph

@@ -56,6 +56,7 @@ class DeviceEngine:
     """An engine that times its calls itself, and notes which calls were made at which threshold."""
 
     name = "device 1"
+    tiles = 16
 
     def __init__(self):
         self.threshold = None

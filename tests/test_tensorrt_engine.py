@@ -1,6 +1,7 @@
 """The TensorRT engine against the strict stand-in: tiles, graphs, and everything that can fail."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.sources import open_source
 from runtime.tensorrt_engine import TensorRtEngine
+from runtime.tiling import Fit
 from runtime.verdict import Answer
 
 LAUNCH_FAILED = 719
@@ -100,6 +102,22 @@ def test_a_frame_is_one_call_and_no_python_between(engine_for, bundle, frames):
     opened = sum(verdict.verdict is Answer.NG for verdict in verdicts)
     assert 0 < opened < len(frames)
     assert driver().standin_launches() - before == len(frames) + opened
+
+
+def test_a_frame_with_more_tiles_than_the_plan_takes_gets_the_same_verdict(
+    engine_for, bundle, frames
+):
+    manifest = bundle.manifest
+    spec = replace(manifest.input, fit=Fit.TILE)
+    found = {}
+    for tiles in (4, 3, 1):
+        engine = engine_for(tiles=tiles)
+        inspector = Inspector(engine, spec, manifest.limits, manifest.class_names)
+        verdicts = [inspector.inspect(frame).verdict for frame in frames]
+        assert {verdict.verdict for verdict in verdicts} == {Answer.OK, Answer.NG}
+        found[tiles] = [(verdict.score, verdict.defects) for verdict in verdicts]
+        engine.close()
+    assert found[4] == found[3] == found[1]
 
 
 def test_skips_that_do_not_lie_on_256_bytes_are_copied(simulated, tmp_path):
