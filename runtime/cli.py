@@ -102,6 +102,7 @@ def verify(
         typer.echo(
             f"golden images got their verdicts by {chosen.engine.name}, {chosen.reason}: "
             f"{verdicts or 'there are none'}; scores off by {check.largest_difference:.4f} at most"
+            f", the masks' mean IoU down by {check.lost_iou:.4f}"
         )
 
 
