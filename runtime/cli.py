@@ -84,17 +84,18 @@ def inspect(bundle: BundleFolder) -> None:
 
 def verify(bundle: BundleFolder) -> None:
     """Check every file of a bundle, and that its golden images get their verdicts here."""
-    from runtime.golden import check_golden
+    from runtime.golden import check_golden, require_telling
     from runtime.loop import inspector_of_bundle
     from runtime.manifest import open_bundle
 
     opened = open_bundle(bundle)
     inspector = inspector_of_bundle(opened)
     check = check_golden(opened, inspector)
+    require_telling(check, opened)
     verdicts = ", ".join(f"{count} {answer.value}" for answer, count in check.verdicts.items())
     typer.echo(
         f"{bundle}: {len(opened.manifest.files)} files as they were sealed; golden images got "
-        f"their verdicts by {inspector.engine.name}: {verdicts or 'there are none'}; scores off by "
+        f"their verdicts by {inspector.engine.name}: {verdicts}; scores off by "
         f"{check.largest_difference:.4f} at most"
     )
 

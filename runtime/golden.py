@@ -80,3 +80,16 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
         verdicts[found.verdict] += 1
         largest = max(largest, abs((found.score or 0.0) - image.score))
     return GoldenCheck(verdicts, largest)
+
+
+def require_telling(check: GoldenCheck, bundle: Bundle) -> None:
+    """Refuse golden images that an engine which finds nothing would pass.
+
+    Raises:
+        QualityError: none of them opens the gate.
+    """
+    if not check.verdicts.keys() - {Answer.OK}:
+        raise QualityError(
+            f"{bundle.root / FOLDER}: no golden image opens the gate, so an engine that finds "
+            "nothing would pass; export with validation samples whose defects the model finds"
+        )
