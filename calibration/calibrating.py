@@ -147,6 +147,10 @@ def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration
                 f"{folder}/{name} is {found[:12]}, expected {expected[:12]}: "
                 f"made for something else; {MEND}"
             )
+    for image in images.images:
+        path = dataset.root / image.file
+        if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
+            raise CalibrationError(f"{path}: is not the image that {folder} was made with; {MEND}")
     return Calibration(images, scales)
 
 

@@ -10,6 +10,8 @@ from calibration.cli import DefectShare, Images, Ranges
 from calibration.settings import RangeMethod
 from runtime.settings import ENGINES
 
+CHOOSING = ("images", "defect_share", "ranges")  # what `calibrate` is told
+
 
 class Asked(str, Enum):
     """Precisions of a plan; by default the fastest that passes."""
@@ -29,6 +31,7 @@ class Release(str, Enum):
 
 
 def export(
+    context: typer.Context,
     model: Annotated[Path, typer.Option(help="A training run.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     data: Annotated[
@@ -56,12 +59,12 @@ def export(
     ] = None,
 ) -> None:
     """Make a bundle: both networks in every rendering, their threshold, and what it promises."""
-    if calibration and not int8:
-        raise typer.BadParameter(
-            "a float bundle needs none; add --int8", param_hint="--calibration"
-        )
-    if calibration and ranges is RangeMethod.AUTO:
-        raise typer.BadParameter("the ranges are those of --calibration", param_hint="--ranges")
+    given = [f"--{name.replace('_', '-')}" for name in CHOOSING if _is_given(context, name)]
+    if not int8 and (calibration or given):
+        hint = "--calibration" if calibration else given[0]
+        raise typer.BadParameter("a float bundle needs none; add --int8", param_hint=hint)
+    if calibration and given:
+        raise typer.BadParameter("--calibration has chosen already", param_hint=given[0])
     from calibration.settings import CalibrationSettings
     from export.exporting import ExportSettings
     from export.exporting import export as run_export
@@ -79,6 +82,12 @@ def export(
             mm_per_pixel=mm_per_pixel,
         )
     )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether a flag stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def build(

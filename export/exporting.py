@@ -1,6 +1,5 @@
 """An export, from a trained model to a bundle: written beside, then renamed."""
 
-import shutil
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -69,7 +68,7 @@ def export(settings: ExportSettings) -> Manifest:
     """
     if settings.out.exists():
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
-    _forget_refusal(settings.out)
+    _require_forgettable(settings.out)
     network, record = load_model(settings.model)
     dataset = read_dataset(settings.data or record.data).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
@@ -104,6 +103,7 @@ def export(settings: ExportSettings) -> Manifest:
             exact_root.rename(root / TENSORRT.name / "float")
             seal_bundle(root, manifest)
         root.rename(settings.out)
+    _forget_refusal(settings.out)
     _show(manifest, settings.out)
     if settings.int8:
         _build_here(settings.out)
@@ -193,19 +193,29 @@ def _refused(out: Path) -> Path:
     return out.with_name(f"{out.name}.refused")
 
 
-def _forget_refusal(out: Path) -> None:
-    """Remove the report that an earlier refusal left, and nothing else.
+def _require_forgettable(out: Path) -> None:
+    """Let the place of the report be free, or hold nothing but that of an earlier refusal.
 
     Raises:
-        ManifestError: its folder holds other files too.
+        ManifestError: something else is there.
     """
-    refused = _refused(out)
+    refused, ours = _refused(out), {REPORT, PARITY_FILE}
     if not refused.exists():
         return
-    others = sorted({path.name for path in refused.iterdir()} - {REPORT, PARITY_FILE})
-    if others:
-        raise ManifestError(f"{refused}: holds {others[0]}; move it, or choose another --out")
-    shutil.rmtree(refused)
+    if not refused.is_dir() or {path.name for path in refused.iterdir()} != ours:
+        raise ManifestError(
+            f"{refused}: a refusal is told there, and it holds no such report; move it, or choose "
+            "another --out"
+        )
+
+
+def _forget_refusal(out: Path) -> None:
+    """Remove the report that an earlier refusal left, and nothing else."""
+    refused = _refused(out)
+    if refused.exists():
+        for name in (REPORT, PARITY_FILE):
+            (refused / name).unlink(missing_ok=True)
+        refused.rmdir()
 
 
 def _require_parity(root: Path, parity: Parity, out: Path) -> None:
@@ -216,11 +226,13 @@ def _require_parity(root: Path, parity: Parity, out: Path) -> None:
     """
     if all(not rendering.broken for rendering in parity.renderings.values()):
         return
-    refused = _refused(out)
+    refused = root.with_name("refused")
     refused.mkdir()
     for name in (REPORT, PARITY_FILE):
         (root / name).rename(refused / name)
-    require_parity(parity, str(refused / REPORT))
+    _forget_refusal(out)
+    refused.rename(_refused(out))
+    require_parity(parity, str(_refused(out) / REPORT))
 
 
 def _manifest(

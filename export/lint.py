@@ -20,7 +20,9 @@ from runtime.errors import ModelError, QualityError
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 PAIR = frozenset({QUANTIZE, DEQUANTIZE})
 HIGHEST_OPSET = {"8.6": 17, "10": 20, "11": 25}  # by release of TensorRT
+STANDARD = frozenset({"", "ai.onnx"})
 FOREIGN = ("com.microsoft", "ai.onnx.ml", "pkg.", "org.pytorch")  # others may name a plugin
+PLUGIN = "plugin"  # the domain of what no standard knows, for the checker
 UNKNOWN_TYPES = frozenset({"uint8", "uint16", "int16"})
 LAST_OPSET_WITHOUT_FLOAT16 = 18
 FLOAT_ALWAYS = {
@@ -62,11 +64,12 @@ def lint_file(path: Path, release: str) -> list[Finding]:
     """
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(path)
-    except Exception as error:  # protobuf's errors and onnx's have no common base class
+        _check(model)
+        linter = _Linter(model, HIGHEST_OPSET[release])
+    except Exception as error:  # protobuf's errors, onnx's and numpy's have no common base class
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(f"{path}: is no valid ONNX file ({reason}); export it again") from error
-    return lint(model, release)
+    return list(linter.findings())
 
 
 def lint(model: ModelProto, release: str = "8.6") -> list[Finding]:
@@ -91,7 +94,7 @@ class _Linter:
         self.model = model
         self.highest_opset = highest_opset
         self.opset = max((o.version for o in model.opset_import if not o.domain), default=0)
-        self.nodes = list(model.graph.node)
+        self.nodes = [node for node in model.graph.node if node.domain in STANDARD]
         self.constants = _constants(model)
         self.inputs = {tensor.name: tensor for tensor in model.graph.input}
         self.outputs = {tensor.name for tensor in model.graph.output}
@@ -125,8 +128,10 @@ class _Linter:
         if self.opset > self.highest_opset:
             message = f"opset {self.opset}, this TensorRT reads up to {self.highest_opset}"
             yield Finding(Severity.REJECTED, "opset", self.model.graph.name, message)
-        for node in self.nodes:
-            if node.domain.startswith(FOREIGN):
+        functions = {(function.domain, function.name) for function in self.model.functions}
+        for node in self.model.graph.node:
+            own = (node.domain, node.op_type) in functions
+            if node.domain.startswith(FOREIGN) and not own:
                 message = f"{node.op_type} of '{node.domain}', which TensorRT has not"
                 yield _finding(Severity.REJECTED, "domain", node, message)
 
@@ -152,7 +157,7 @@ class _Linter:
             needed = "float32 (float16 from opset 19 on)"
             message = f"its scale is {scale.dtype}, opset {self.opset}; make it {needed}"
             yield _finding(Severity.REJECTED, "scale-type", node, message)
-        if not (np.isfinite(scale).all() and (scale > 0).all()):
+        if scale.dtype.kind == "f" and not (np.isfinite(scale).all() and (scale > 0).all()):
             message = "its scale is not above 0 and finite; calibrate again"
             yield _finding(Severity.REJECTED, "scale-positive", node, message)
 
@@ -267,9 +272,25 @@ class _Linter:
             yield _finding(Severity.SLOW, "residual-both", node, message)
 
 
+def _check(model: ModelProto) -> None:
+    """Let onnx look at all but the plugins, which need no domain."""
+    checked = ModelProto()
+    checked.CopyFrom(model)
+    del checked.opset_import[:]
+    domains = {opset.domain: opset for opset in model.opset_import}
+    for node in checked.graph.node:
+        if node.domain in STANDARD and not onnx.defs.has(node.op_type):
+            node.domain = PLUGIN
+        domains.setdefault(node.domain, helper.make_opsetid(node.domain, 1))
+    checked.opset_import.extend(domains.values())
+    onnx.checker.check_model(checked)
+
+
 def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
     values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    for node in model.graph.node:
+    for node in (n for n in model.graph.node if n.domain in STANDARD):
+        if node.op_type == "Identity" and node.input[0] in values:
+            values[node.output[0]] = values[node.input[0]]
         if node.op_type == "Constant":
             (attribute,) = node.attribute
             value = helper.get_attribute_value(attribute)

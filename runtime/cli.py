@@ -90,7 +90,7 @@ def verify(
     With `--engine auto` by onnxruntime and, where plans fit, by TensorRT.
     """
     from runtime.engines import engines_of
-    from runtime.golden import check_golden
+    from runtime.golden import check_golden, require_telling
     from runtime.loop import inspector_of_bundle
     from runtime.manifest import open_bundle
 
@@ -98,10 +98,11 @@ def verify(
     typer.echo(f"{bundle}: {len(opened.manifest.files)} files as they were sealed")
     for chosen in engines_of(opened, engine, engines):
         check = check_golden(opened, inspector_of_bundle(opened, chosen.engine))
+        require_telling(check, opened)
         verdicts = ", ".join(f"{count} {answer.value}" for answer, count in check.verdicts.items())
         typer.echo(
             f"golden images got their verdicts by {chosen.engine.name}, {chosen.reason}: "
-            f"{verdicts or 'there are none'}; scores off by {check.largest_difference:.4f} at most"
+            f"{verdicts}; scores off by {check.largest_difference:.4f} at most"
             f", the masks' mean IoU down by {check.lost_iou:.4f}"
         )
 

@@ -113,3 +113,16 @@ def iou(inspection: Inspection, truth: npt.NDArray[np.bool_], limits: Limits) ->
         return 0.0
     drawn = foreground(inspection.canvas, truth.shape[::-1], limits).any(axis=0)
     return float((drawn & truth).sum() / (drawn | truth).sum())
+
+
+def require_telling(check: GoldenCheck, bundle: Bundle) -> None:
+    """Refuse golden images that an engine which finds nothing would pass.
+
+    Raises:
+        QualityError: none of them opens the gate.
+    """
+    if not check.verdicts.keys() - {Answer.OK}:
+        raise QualityError(
+            f"{bundle.root / FOLDER}: no golden image opens the gate, so an engine that finds "
+            "nothing would pass; export with validation samples whose defects the model finds"
+        )

@@ -34,6 +34,7 @@ VERBS = [
 STAGES = ["train", "calibration", "export", "runtime"]
 HEAVY = {"torch", "numpy", "cv2", "onnxruntime", "onnx", "timm", "scipy", "sklearn"}
 NOT_ON_THE_DEVICE = {"torch", "onnx", "timm", "scipy", "sklearn", "safetensors", "lightning_fabric"}
+EXPORT = ("export", "--model", "m", "--out", "o")
 NOT_OF_THE_DEVICE = {"train", "calibration", "export"}
 
 
@@ -308,21 +309,14 @@ def test_verdicts_that_are_others_are_refused_with_status_3(
         ("train", "--data", "d", "--out", "o", "--learning-rate", "-1"),
         ("train", "--data", "d", "--out", "o", "--seed", "-1"),
         ("synthesize", "--out", "o", "--size", "100x100"),
-        ("export", "--model", "m", "--out", "o", "--ranges", "widest"),
-        ("export", "--model", "m", "--out", "o", "--confidence", "2"),
-        ("export", "--model", "m", "--out", "o", "--calibration", "c"),
-        (
-            "export",
-            "--model",
-            "m",
-            "--out",
-            "o",
-            "--int8",
-            "--calibration",
-            "c",
-            "--ranges",
-            "auto",
-        ),
+        (*EXPORT, "--ranges", "widest"),
+        (*EXPORT, "--confidence", "2"),
+        (*EXPORT, "--calibration", "c"),
+        (*EXPORT, "--ranges", "auto"),
+        (*EXPORT, "--images", "64"),
+        (*EXPORT, "--int8", "--calibration", "c", "--ranges", "minmax"),
+        (*EXPORT, "--int8", "--calibration", "c", "--images", "8"),
+        (*EXPORT, "--int8", "--calibration", "c", "--defect-share", "0"),
         ("calibrate", "--model", "m", "--data", "d", "--out", "o", "--images", "0"),
         ("evaluate", "--model", "m"),
         ("inspect",),

@@ -336,17 +336,37 @@ def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch)
     assert_refused(OSError, "No space left", settings_of(trained_run, tmp_path / "out" / "bundle"))
 
 
-def test_a_refusal_is_forgotten_but_nothing_else_is_removed(trained_run, tmp_path):
+def test_a_refusal_is_forgotten_by_a_success_and_by_nothing_else(
+    trained_run, tmp_path, monkeypatch
+):
     wanted = settings_of(trained_run, tmp_path / "bundle")
-    refused = tmp_path / "bundle.refused"
-    refused.mkdir()
-    (refused / "report.html").write_text("old", encoding="utf-8")
-    (refused / "mine").write_text("precious", encoding="utf-8")
-    assert_refused(ManifestError, "bundle.refused: holds mine; move it", wanted)
-    assert files_of(refused) == {"report.html": b"old", "mine": b"precious"}
-    (refused / "mine").unlink()
+    told = {"report.html": b"old", "parity.json": b"old"}
+    (tmp_path / "bundle.refused").mkdir()
+    for name, content in told.items():
+        (tmp_path / "bundle.refused" / name).write_bytes(content)
+    with monkeypatch.context() as patched:
+        patched.setattr("export.exporting.write_golden", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            export(wanted)
+    assert files_of(tmp_path / "bundle.refused") == told
     export(wanted)
     assert list(tmp_path.iterdir()) == [wanted.out]
+
+
+@pytest.mark.parametrize("kept", [{"report.html"}, {"report.html", "parity.json", "mine"}])
+def test_what_is_no_refusal_is_never_removed(trained_run, tmp_path, kept):
+    (tmp_path / "bundle.refused").mkdir()
+    for name in kept:
+        (tmp_path / "bundle.refused" / name).write_text("precious", encoding="utf-8")
+    wanted = settings_of(trained_run, tmp_path / "bundle")
+    assert_refused(ManifestError, "bundle.refused: a refusal is told there, and it holds", wanted)
+    assert files_of(tmp_path / "bundle.refused") == dict.fromkeys(kept, b"precious")
+
+
+def test_a_file_in_the_place_of_a_refusal_is_left_there(trained_run, tmp_path):
+    (tmp_path / "bundle.refused").write_text("precious", encoding="utf-8")
+    wanted = settings_of(trained_run, tmp_path / "bundle")
+    assert_refused(ManifestError, "bundle.refused: a refusal is told there", wanted)
 
 
 def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):

@@ -61,6 +61,17 @@ def test_another_verdict_is_refused_with_status_3(defectgate, bundle):
     assert "expected OK, score " in line
 
 
+def test_golden_images_of_which_none_is_defective_are_refused(defectgate, bundle):
+    def keep_good(images):
+        images[:] = [image for image in images if image["verdict"] == "OK"]
+
+    change_verdicts(bundle, keep_good)
+    done = defectgate("verify", bundle)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "golden: no golden image opens the gate, so an engine that finds nothing would" in line
+
+
 def test_scores_that_moved_are_told(defectgate, bundle):
     change_verdicts(bundle, lambda images: images[0].update(score=images[0]["score"] - 0.25))
     done = defectgate("verify", bundle)

@@ -244,6 +244,82 @@ def test_a_plugin_may_be_there_and_a_foreign_operator_may_not(domain, rules):
     assert [finding.rule for finding in lint(net.model())] == rules
 
 
+def test_an_operator_may_be_a_function_of_the_network():
+    net = good()
+    net.nodes[-1].CopyFrom(helper.make_node("Mine", ["last"], ["score"], domain="pkg.mine"))
+    model = net.model()
+    model.opset_import.append(helper.make_opsetid("pkg.mine", 1))
+    assert [finding.rule for finding in lint(model)] == ["domain"]
+    sigmoid = helper.make_node("Sigmoid", ["x"], ["y"])
+    opset = [helper.make_opsetid("", OPSET)]
+    function = helper.make_function("pkg.mine", "Mine", ["x"], ["y"], [sigmoid], opset)
+    model.functions.append(function)
+    assert lint(model) == []
+
+
+def constant_of_another_domain(net):
+    net.nodes.insert(0, helper.make_node("Constant", [], ["more"], domain="mine"))
+
+
+def plugin_without_a_domain(net):
+    net.nodes.append(helper.make_node("EfficientNMS_TRT", ["score"], ["boxes"]))
+
+
+def quantise_of_another_domain(net):
+    net.nodes.append(helper.make_node("QuantizeLinear", ["score"], ["more"], domain="trt"))
+
+
+def scale_behind_identity(net):
+    net.constants["shared"] = net.constants.pop("one.scale")
+    net.nodes.insert(0, helper.make_node("Identity", ["shared"], ["one.scale"]))
+
+
+def scale_of_words(net):
+    net.constants["one.scale"] = np.array("a tenth", object)
+
+
+def constant_without_a_value(net):
+    net.nodes.insert(0, helper.make_node("Constant", [], ["more"]))
+
+
+@pytest.mark.parametrize(
+    ("odd", "rules"),
+    [
+        (constant_of_another_domain, []),
+        (plugin_without_a_domain, []),
+        (quantise_of_another_domain, []),
+        (scale_behind_identity, []),
+        (scale_of_words, ["scale-type", "scale-type"]),
+        (constant_without_a_value, None),
+    ],
+)
+def test_an_odd_file_is_read_or_said_to_be_no_network(tmp_path, odd, rules):
+    path = tmp_path / "net.onnx"
+    onnx.save(planted(odd), path)
+    if rules is None:
+        with pytest.raises(ModelError, match=r"net\.onnx: is no valid ONNX file"):
+            lint_file(path, "10")
+    else:
+        assert [finding.rule for finding in lint_file(path, "10")] == rules
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensor: setattr(tensor, "raw_data", tensor.raw_data[:-1]),
+        lambda tensor: setattr(tensor, "data_type", 99),
+        lambda tensor: tensor.dims.append(3),
+    ],
+    ids=["cut off", "no type", "no shape"],
+)
+def test_a_spoilt_constant_is_no_network(tmp_path, spoil):
+    model = good().model()
+    spoil(next(t for t in model.graph.initializer if t.name == "last.w"))
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match=r"net\.onnx: is no valid ONNX file"):
+        lint_file(tmp_path / "net.onnx", "10")
+
+
 def test_an_opset_is_too_high_for_some_releases_alone():
     model = good(opset=19).model()
     assert [finding.rule for finding in lint(model, "8.6")] == ["opset"]

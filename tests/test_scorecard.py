@@ -1,6 +1,8 @@
 """Evaluation beside the runtime: the same verdicts bit by bit, or a refusal."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +119,13 @@ def test_the_float_network_in_an_int8_bundle_is_the_one_it_came_from(int8_bundle
     assert np.abs(np.subtract(masks, theirs)).max() <= 1
     assert exact.inspector.limits == of_its_own.inspector.limits
     assert float_judge_of(float_bundle) is None
+
+
+def test_paths_are_shown_as_they_are(float_bundle, visible_set, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd = shutil.copytree(float_bundle, Path("[/b]"))
+    evaluate(float_bundle, visible_set, "test", None, None, beside=odd)
+    assert "[/b]" in capsys.readouterr().out
 
 
 def test_a_model_beside_itself_is_refused(int8_bundle, visible_set):

@@ -1,6 +1,7 @@
 """Calibration: which images are chosen, what ranges they give, and for what the files are good."""
 
 import hashlib
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -280,6 +281,15 @@ def test_ranges_over_other_images_are_refused(written, calibration, dataset, mod
     write_record(written / SET_FILE, fewer)
     with pytest.raises(CalibrationError, match=r"scales\.json: calibration_digest is .*expected"):
         read_calibration(written, dataset, model)
+
+
+def test_an_image_that_was_changed_since_is_named(written, dataset, model, calibration, tmp_path):
+    moved = replace(dataset, root=shutil.copytree(dataset.root, tmp_path / "moved"))
+    assert read_calibration(written, moved, model) == calibration
+    image = moved.root / calibration.images.images[3].file
+    image.write_bytes(image.read_bytes() + b"\0")
+    with pytest.raises(CalibrationError, match=rf"^{image}: is not the image that .*again"):
+        read_calibration(written, moved, model)
 
 
 @pytest.mark.parametrize("name", [SET_FILE, SCALES_FILE])

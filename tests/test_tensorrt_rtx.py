@@ -45,7 +45,9 @@ def renderings(built_by_nvidia, request, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", [TENSORRT, TYPED], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", ["gate", "mask"])
-def test_every_convolution_is_built_in_int8(built_by_nvidia, renderings, kind, name):
+def test_every_convolution_is_built_in_int8_behind_one_quantise_chain(
+    built_by_nvidia, renderings, kind, name
+):
     path = renderings / kind.name / f"{name}.onnx"
     convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
 
@@ -56,6 +58,9 @@ def test_every_convolution_is_built_in_int8(built_by_nvidia, renderings, kind, n
     for kernel in kernels:
         inputs = re.search(r"Inputs: \[(.*?)\], Constants", kernel).group(1)
         assert set(re.findall(r"Datatype: (\w+)", inputs)) == {"Int8"}, kernel[:80]
+    fused = [line.partition(",")[0] for line in layers if "LayerType: kgen" in line]
+    chains = sum(name_of_steps.count("Roun") for name_of_steps in fused)
+    assert chains == len(convolutions) - (name == "mask")  # whose first one reads INT8
 
 
 @pytest.mark.parametrize("name", ["gate", "mask"])

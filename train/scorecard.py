@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from runtime.errors import DataError, ModelError, QualityError
@@ -60,7 +61,8 @@ def evaluate(
     if report and gallery:
         from train.report.report import write_report
 
-        console.print(f"report: {write_report(report, dataset, split, measured, gallery)}")
+        written = write_report(report, dataset, split, measured, gallery)
+        console.print(f"report: {written}", soft_wrap=True, markup=False)
     if verdicts:
         _require_same(measured[0], lines, verdicts)
     return measured[0].metrics
@@ -150,7 +152,7 @@ def _require_same(measured: Measured, lines: Sequence[dict[str, Any]], path: Pat
 
 
 def _print(measured: Sequence[Measured], lines: Sequence[dict[str, Any]]) -> None:
-    titles = [m.judge.title for m in measured] if len(measured) > 1 else []
+    titles = [escape(m.judge.title) for m in measured] if len(measured) > 1 else []
     table = Table(*(["", *titles] if titles else []), show_header=bool(titles))
     for name in (columns := [_rows(m) for m in measured])[0]:
         table.add_row(name, *(column[name] for column in columns))

@@ -165,6 +165,7 @@ def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> No
             f"{dataset.root}: has no good samples, so no gate can be learned: it stays open, and "
             "every sample will be drawn",
             soft_wrap=True,
+            markup=False,
         )
 
 
@@ -334,5 +335,7 @@ def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:
     (settings.out / STATE).unlink()
     _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)
     console.print(
-        f"next: defectgate export --int8 --model {settings.out} --out BUNDLE", soft_wrap=True
+        f"next: defectgate export --int8 --model {settings.out} --out BUNDLE",
+        soft_wrap=True,
+        markup=False,
     )
