@@ -149,9 +149,15 @@ class Camera:
         seq = self._first_seq + shot.number
         self._next_seq = seq + 1
         pixels, fault = self._pixels(shot)
-        source = f"{self._path}#{seq}"
         return Frame(
-            pixels, pixel_format(self._format), source, seq, shot.t_ns, shot.dropped, fault
+            pixels,
+            pixel_format(self._format),
+            f"{self._path}#{seq}",
+            seq,
+            shot.t_ns,
+            shot.dropped,
+            fault,
+            self._wish.turn,
         )
 
     def _pixels(self, shot: _native.Shot) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
