@@ -6,6 +6,7 @@ DefectgateError                 exit status 1
 ├── CalibrationError            calibration.json, scales.json, a choice that cannot be made
 ├── ManifestError               a bundle: manifest.json or a file that it lists
 ├── EngineError                 a network that cannot be loaded or run
+│   └── GpuLostError            a GPU that this process cannot use any more
 ├── SourceError                 a camera, video file or folder that cannot be opened or read
 └── QualityError                exit status 3: refused, since the result is not good enough
 """
@@ -35,6 +36,10 @@ class ManifestError(DefectgateError):
 
 class EngineError(DefectgateError):
     """A network cannot be loaded or run."""
+
+
+class GpuLostError(EngineError):
+    """After a fault this process cannot use the GPU any more; another one can."""
 
 
 class SourceError(DefectgateError):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from time import perf_counter_ns
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from runtime.components import Defect, MaskRle, find_defects, mask_rle
 from runtime.engine import Engine
-from runtime.errors import EngineError
+from runtime.errors import EngineError, GpuLostError
 from runtime.frame import Frame
 from runtime.preprocess import preprocess
 from runtime.spec import InputSpec, Limits
@@ -70,10 +70,11 @@ def answer_to(score: float, limits: Limits) -> Answer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A verdict, and the mask that was drawn where the gate opened."""
+    """A verdict, the mask that was drawn where the gate opened, and what ends the inspecting."""
 
     verdict: Verdict
     canvas: Canvas | None = None
+    end: GpuLostError | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class Inspector:
         clock = Clock()
         try:
             return self._inspect(frame, clock)
+        except GpuLostError as error:
+            return replace(_unknown(frame, clock, str(error)), end=error)
         except (EngineError, ValueError) as error:  # the device, or a frame that does not fit
             return _unknown(frame, clock, str(error))
 

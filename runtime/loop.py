@@ -47,7 +47,7 @@ def run_source(
 
     Raises:
         SourceError: the source cannot be opened.
-        EngineError: a network cannot be loaded.
+        EngineError: a network cannot be loaded, or the GPU is lost.
         DataError: the output cannot be written.
         QualityError: the golden images were to be judged first, and got other verdicts.
     """
@@ -108,4 +108,6 @@ def _inspect_all(
         if overlays and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
             picture = overlay(frame, inspection, inspector.limits)
             write_png(overlays / f"{frame.seq:06d}.png", picture)
+        if inspection.end:
+            raise inspection.end
         del frame  # as above

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from runtime import _native
 from runtime.call_timer import CallTimer
 from runtime.engine import CallTimes
-from runtime.errors import EngineError
+from runtime.errors import EngineError, GpuLostError
 from runtime.gpu import Gpu, listener, tensorrt
 from runtime.network import Bound, Network, Scratch
 
@@ -31,10 +31,12 @@ class TensorRtEngine:
     """The engine contract (`runtime.engine.Engine`) over a pair of plans.
 
     The masks of the tiles that score `threshold` or more are begun as soon as the scores are
-    there. After a fault everything on the GPU is made anew. For the thread that made it, alone.
+    there. After a fault everything on the GPU is made anew, where CUDA lets this process do so. For
+    the thread that made it, alone.
 
     Raises:
         EngineError: a plan cannot be loaded, or the GPU fails.
+        GpuLostError: it failed, and CUDA lets only another process go on.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TensorRtEngine:
         self.threshold, self._dla_core = threshold, dla_core
         self._spin, self._graphs = spin, graphs
         self._session: _Session | None = None
+        self._failed = False
         self.timed = False
         self._said = ""
         self._live()
@@ -107,14 +110,22 @@ class TensorRtEngine:
 
     def _live(self) -> "_Session":
         if self._session is None:
-            self._session = _opened(
-                self._plans, self._dla_core, spin=self._spin, graphs=self._graphs
-            )
+            self._session = self._anew()
             atexit.register(self.close)  # pycuda aborts where a context outlives Python
             if self._session.said and not self._said:
                 self._said = self._session.said
                 sys.stderr.write(f"CUDA graphs cannot be used: {self._said}; enqueued instead\n")
         return self._session
+
+    def _anew(self) -> "_Session":
+        try:
+            session = _opened(self._plans, self._dla_core, spin=self._spin, graphs=self._graphs)
+        except EngineError as error:
+            if not self._failed:
+                raise
+            raise GpuLostError(f"this process has lost the GPU, start it again: {error}") from error
+        self._failed = False
+        return session
 
     def _run(self, work: Any) -> Any:
         session = self._live()
@@ -123,6 +134,7 @@ class TensorRtEngine:
         except session.gpu.faults as error:
             traceback.clear_frames(error.__traceback__)
             self.close()
+            self._failed = True
             said = str(error).partition("\n")[0]
             raise EngineError(f"tensorrt: {said}; the GPU's context is made anew") from error
 

@@ -314,33 +314,6 @@ def pycuda_driver():
     return cuda
 
 
-WRITES_TO_NOWHERE = b"""
-.version 6.3
-.target sm_75
-.address_size 64
-.visible .entry fault()
-{
-    .reg .b64 %nowhere;
-    .reg .b32 %one;
-    mov.b64 %nowhere, 0;
-    mov.b32 %one, 1;
-    st.global.b32 [%nowhere], %one;
-    ret;
-}
-"""
-
-
-@pytest.fixture
-def gpu_fault(pycuda_driver):
-    """Write to address 0 on the GPU, which spoils the current context."""
-
-    def fault():
-        kernel = pycuda_driver.module_from_buffer(WRITES_TO_NOWHERE).get_function("fault")
-        kernel(block=(1, 1, 1), grid=(1, 1))
-
-    return fault
-
-
 SIMULATED = Path(__file__).parent / "simulated"
 
 

@@ -21,7 +21,6 @@ from runtime.plans import NETWORKS, find_plans
 from runtime.settings import EngineKind
 from runtime.sources import open_source
 from runtime.tensorrt_engine import TensorRtEngine
-from runtime.verdict import Answer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -107,15 +106,6 @@ def test_both_networks_are_graphs_that_compute_what_is_enqueued(built, engine, f
     enqueued = TensorRtEngine(content, engine.threshold, precision, graphs=False)
     assert [(v.score, v.defects) for v in judged(bundle, enqueued, frames)] == replayed
     enqueued.close()
-
-
-def test_a_fault_of_the_gpu_costs_one_frame(built, engine, frames, gpu_fault):
-    expected = judged(built[0], engine, frames)
-    gpu_fault()
-    lost, *found = judged(built[0], engine, frames)
-    assert lost.verdict is Answer.UNKNOWN
-    assert "the GPU's context is made anew" in lost.reason
-    assert [v.score for v in found] == [v.score for v in expected[1:]]
 
 
 def test_runtime_and_benchmark_run_on_the_plans(built, given, defectgate, tmp_path):

@@ -1,5 +1,6 @@
 """The TensorRT engine against the strict stand-in: tiles, graphs, and everything that can fail."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -11,10 +12,11 @@ from onnx import TensorProto, helper
 import runtime.tensorrt_engine
 from export.plan import Precision, Recipe, build_plan, recipes, release_of
 from runtime.benchmark import benchmark
-from runtime.errors import EngineError
+from runtime.engines import Chosen
+from runtime.errors import EngineError, GpuLostError
 from runtime.gpu import Gpu, pycuda_driver, tensorrt, this_device
 from runtime.inspection import Inspector
-from runtime.loop import inspector_of_bundle
+from runtime.loop import inspector_of_bundle, run_source
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.sources import open_source
@@ -22,7 +24,7 @@ from runtime.tensorrt_engine import TensorRtEngine
 from runtime.tiling import Fit
 from runtime.verdict import Answer
 
-LAUNCH_FAILED = 719
+NO_RESOURCES, LAUNCH_FAILED = 701, 719
 RELEASES = ["8.6.1", "10.3.0", "11.4.0.106"]
 
 
@@ -232,13 +234,32 @@ def test_where_capture_fails_the_work_is_enqueued_and_that_is_said_once(
 def test_a_fault_of_the_gpu_costs_one_frame(engine_for, bundle, frames, call, after):
     engine = engine_for()
     expected = judged(bundle, engine, frames)
-    driver().standin_fail(call.encode(), LAUNCH_FAILED, after)
+    driver().standin_fail(call.encode(), NO_RESOURCES, after)
     found = judged(bundle, engine, frames)
     (unknown,) = [verdict for verdict in found if verdict.verdict is Answer.UNKNOWN]
-    said = f"tensorrt: {call}: CUDA_ERROR_LAUNCH_FAILED (719); the GPU's context is made anew"
+    fault = "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES (701)"
+    said = f"tensorrt: {call}: {fault}; the GPU's context is made anew"
     assert unknown.reason == said
     for verdict, right in zip(found, expected, strict=True):
         assert verdict is unknown or verdict.score == right.score
+    driver().standin_reset()
+
+
+def test_a_fault_that_outlives_its_context_ends_the_run(engine_for, bundle, visible_set, tmp_path):
+    """As CUDA has it: the process can make no other context."""
+    engine = engine_for()
+    driver().standin_fail(b"cuGraphLaunch", LAUNCH_FAILED, 3)
+    out = tmp_path / "verdicts.jsonl"
+    with pytest.raises(GpuLostError, match=r"^this process has lost the GPU, start it again: "):
+        run_source(
+            bundle, str(visible_set / "images/test"), out, chosen=Chosen(engine, "asked for")
+        )
+    *verdicts, counts = map(json.loads, out.read_text().splitlines()[1:])
+    fault, lost = verdicts[-2:]
+    assert "CUDA_ERROR_LAUNCH_FAILED (719)" in fault["reason"]
+    assert "start it again: no CUDA context: cuCtxCreate failed: 719" in lost["reason"]
+    assert counts["UNKNOWN"] == 2
+    assert counts["samples"] == len(verdicts)
     driver().standin_reset()
 
 

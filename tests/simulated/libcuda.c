@@ -61,6 +61,7 @@ void standin_reset(void)
 {
     misuse[0] = '\0';
     fault_after = -1;
+    lost = 0;
     hangs = false;
     n_launches = 0;
 }
@@ -70,18 +71,16 @@ void standin_reset(void)
 int cuInit(unsigned int flags)
 {
     (void)flags;
-    const int fault = fault_in("cuInit");
-    if (fault)
-        return fault;
-    return 0;
+    return is_due("cuInit") ? fault_code : 0;
 }
 
 int cuCtxCreate_v2(void **context, unsigned int flags, int device)
 {
     (void)flags;
     (void)device;
-    if (is_due("cuCtxCreate"))
-        return fault_code;
+    const int fault = fault_in("cuCtxCreate");
+    if (fault)
+        return fault;
     struct context *const made = calloc(1, sizeof *made);
     made->live = LIVE;
     below = current;
@@ -371,6 +370,9 @@ int cuGetErrorName(int error, const char **name)
     switch (error) {
     case OUT_OF_MEMORY:
         *name = "CUDA_ERROR_OUT_OF_MEMORY";
+        return 0;
+    case LAUNCH_OUT_OF_RESOURCES:
+        *name = "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES";
         return 0;
     case LAUNCH_FAILED:
         *name = "CUDA_ERROR_LAUNCH_FAILED";

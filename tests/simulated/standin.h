@@ -16,6 +16,8 @@ enum {
     INVALID_CONTEXT = 201,
     INVALID_HANDLE = 400,
     NOT_READY = 600,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_OUT_OF_RESOURCES = 701,
     LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
@@ -32,7 +34,6 @@ struct works {
 
 struct context {
     uint32_t live;
-    bool is_broken;
 };
 
 struct stream {
@@ -68,6 +69,8 @@ static char misuse[256];
 /* A fault to come: the call that fails, with what, and how many calls from now. */
 static char faulty[64];
 static int fault_code, fault_after = -1;
+/* A fault of the GPU's work lasts as long as the process: no context can be made after it. */
+static int lost;
 static bool hangs;
 
 static uint64_t n_launches;
@@ -90,9 +93,9 @@ static bool is_due(const char *call)
 static int fault_in(const char *call)
 {
     if (!is_due(call))
-        return current && current->is_broken ? LAUNCH_FAILED : 0;
-    if (current && fault_code >= 700 && fault_code < 720)
-        current->is_broken = true;
+        return lost;
+    if (fault_code == ILLEGAL_ADDRESS || fault_code == LAUNCH_FAILED)
+        lost = fault_code;
     return fault_code;
 }
 
@@ -119,7 +122,7 @@ static int run_pending(struct stream *stream)
     }
     stream->pending.count = 0;
     if (code)
-        stream->context->is_broken = true;
+        lost = code;
     return code;
 }
 
