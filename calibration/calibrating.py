@@ -174,10 +174,16 @@ def embeddings_of(
     return np.stack([_embedding(inspector.score(frame)) for frame in frames])
 
 
-def _embedding(scored: Scored) -> npt.NDArray[np.float64]:
+def _embedding(parts: Iterable[Scored]) -> npt.NDArray[np.float64]:
     """Each skip's mean over tiles and pixels, every level scaled to length 1, (D,)."""
-    means = [np.asarray(skip, np.float64).mean(axis=(0, 2, 3)) for skip in scored.skips.values()]
-    return np.concatenate([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
+    sums: dict[str, npt.NDArray[np.float64]] = {}
+    for part in parts:
+        for name, skip in part.skips.items():
+            level = np.asarray(skip, np.float64).mean(axis=(2, 3)).sum(axis=0)
+            sums[name] = sums.get(name, 0.0) + level
+    return np.concatenate(
+        [level / max(float(np.linalg.norm(level)), 1e-9) for level in sums.values()]
+    )
 
 
 def _contact_sheet(

@@ -18,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from export.plan import Recipe, build_plan, recipes, release_of
+from runtime.engine import MOST_TILES
 from runtime.errors import DefectgateError, EngineError, QualityError
 from runtime.golden import check_golden, golden_frames
 from runtime.gpu import Device, this_device
@@ -46,7 +47,7 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What to build, and where to; `tiles` 0 is as many as the golden images have."""
+    """What to build, and where to; `tiles` 0 is as many as a golden image has."""
 
     engines: Path
     precision: str = AUTO
@@ -114,13 +115,13 @@ def _chosen(bundle: Bundle, device: Device, settings: BuildSettings) -> list[Rec
 
 
 def _tiles(bundle: Bundle, asked: int) -> int:
-    """The largest batch: what was asked for, and the golden images' at least."""
+    """The largest batch: what was asked for, else the golden images'; a frame may have more."""
     spec = bundle.manifest.input
     seen = [
         len(tiles(frame.size, spec.size, spec.fit, scale=spec.scale))
         for frame, _ in golden_frames(bundle)
     ]
-    return max([1, asked, *seen])
+    return asked or min(max(seen, default=1), MOST_TILES)
 
 
 def _attempt(

@@ -99,7 +99,7 @@ def build(
         int | None, typer.Option(min=0, help="Run on this deep-learning accelerator.")
     ] = None,
     tiles: Annotated[
-        int, typer.Option(min=0, help="Of a frame; by default as of the golden images.")
+        int, typer.Option(min=0, help="At once; by default as many as a golden image has.")
     ] = 0,
     engines: Annotated[Path, typer.Option(help="Folder for plans.")] = ENGINES,
 ) -> None:

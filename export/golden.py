@@ -2,20 +2,25 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from runtime.golden import SCHEMA, VERDICTS, Golden, GoldenVerdict
+import numpy as np
+
+from runtime.golden import SCHEMA, TRUTH, VERDICTS, Golden, GoldenVerdict, iou
+from runtime.images import write_png
 from runtime.inspection import Inspector
 from runtime.record import write_record
 from runtime.sources import frame_of_image
 from runtime.verdict import Answer, Verdict
+from train.dataset import read_mask
 from train.sample import Sample
 
 
 def write_golden(
     folder: Path, inspector: Inspector, samples: Sequence[Sample], channels: int, each: int = 4
 ) -> None:
-    """Copy the `each` clearest defective and good of `samples`, and write their verdicts.
+    """Copy the `each` clearest defective and good of `samples`, and write what they get.
 
     Clearest: farthest from any limit, so that another engine's rounding changes no verdict.
     """
@@ -43,5 +48,22 @@ def write_golden(
     for number, (verdict, sample) in enumerate(chosen):
         name = f"{number:02d}{sample.image.suffix}"
         shutil.copyfile(sample.image, folder / name)
-        images.append(GoldenVerdict(name, verdict.verdict, verdict.score or 0.0))
+        golden = GoldenVerdict(name, verdict.verdict, verdict.score or 0.0)
+        images.append(_with_truth(golden, folder, inspector, sample, channels))
     write_record(folder / VERDICTS, Golden(SCHEMA, tuple(images)))
+
+
+def _with_truth(
+    golden: GoldenVerdict, folder: Path, inspector: Inspector, sample: Sample, channels: int
+) -> GoldenVerdict:
+    """With where the defect is, in a file of its own, and how well it was drawn, if it is known."""
+    frame = frame_of_image(folder / golden.file, channels, 0, golden.file)
+    width, height = frame.size
+    truth = read_mask(sample, (height, width)) > 0
+    if not truth.any():
+        return golden
+    name = f"{TRUTH}/{Path(golden.file).stem}.png"
+    (folder / TRUTH).mkdir(exist_ok=True)
+    write_png(folder / name, truth.astype(np.uint8) * 255)
+    found = iou(inspector.inspect(frame), truth, inspector.limits)
+    return replace(golden, truth=name, iou=round(found, 4))

@@ -216,7 +216,9 @@ def _readable(frame: Frame) -> Frame:
 
 def _calls(bundle: Bundle, inspector: Inspector, held: Sequence[Frame]) -> dict[str, Call]:
     """The phases whose frames are in memory, `mask` right after `gate`, whose skips it needs."""
-    batches = cycle([inspector.preprocess(frame)[1].copy() for frame in held])
+    batches = cycle(
+        [inspector.preprocess(frame)[1][: inspector.engine.tiles].copy() for frame in held]
+    )
     networks = _Networks(inspector.engine, batches)
     return {
         "gate": networks.gate,
@@ -232,10 +234,10 @@ def _with(threshold: float, bundle: Bundle, engine: Engine) -> Inspector:
     return Inspector(engine, manifest.input, limits, manifest.class_names)
 
 
-def _begin_masks_from(threshold: float, engine: Engine) -> None:
-    """Let an engine that begins masks by itself do so from this score on."""
+def _prepare(engine: Engine, threshold: float, *, timed: bool) -> None:
+    """Let an engine that begins masks by itself do so from this score on, and time its calls."""
     if isinstance(engine, DeviceEngine):
-        engine.threshold = threshold
+        engine.threshold, engine.timed = threshold, timed
 
 
 class _Networks:
@@ -248,7 +250,7 @@ class _Networks:
 
     def gate(self) -> Timed:
         batch = next(self._batches)
-        _begin_masks_from(NEVER, self._engine)
+        _prepare(self._engine, NEVER, timed=True)
         began = time.monotonic_ns()
         self._skips = self._engine.gate(batch)[1]
         return self._since(began)
@@ -287,7 +289,7 @@ class _Judge:
         return self._judge(frame, frame.t_capture_ns)
 
     def _judge(self, frame: Frame, began_ns: int | None) -> Timed:
-        _begin_masks_from(self._inspector.limits.threshold, self._inspector.engine)
+        _prepare(self._inspector.engine, self._inspector.limits.threshold, timed=False)
         began_ns = began_ns or time.monotonic_ns()
         verdict = self._inspector.inspect(frame).verdict
         took_ms = (time.monotonic_ns() - began_ns) / 1e6

@@ -20,7 +20,7 @@ def report_table(report: Report) -> str:
 
 def change_table(changes: Sequence[Change]) -> str:
     """A row for each phase."""
-    names = ["p50, ms", "base", "new", "ratio", "95 % interval", ""]
+    names = ["ms", "base", "new", "ratio", "95 % interval", ""]
     rows = [
         [
             change.phase,

@@ -1,7 +1,8 @@
 """Whether one benchmark is faster or slower than another, or whether the two are noise.
 
-The medians' ratio has an interval by bootstrap over the turns: times that follow each other are
-alike, so a turn is drawn as a whole.
+Of each turn the median counts, and of the turns the quietest third: what else runs on a machine
+makes a turn slower and never faster. The ratio has an interval by bootstrap over the turns: times
+that follow each other are alike, so a turn is drawn as a whole.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,12 +17,15 @@ from runtime.errors import DataError
 from runtime.record import read_record
 
 QUIET_CORES = 0.25  # busy with other programs, at most: more would decide which is slower
+QUIET_TURNS = 1 / 3
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
+
+Times = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One phase: the medians in ms, their ratio new / base, and its interval."""
+    """One phase: its times in ms, their ratio new / base, and its interval."""
 
     phase: str
     base_ms: float
@@ -94,15 +98,26 @@ def _conditions(report: Report) -> dict[str, Any]:
 
 def _change(name: str, base: Phase, new: Phase) -> Change:
     rng = np.random.default_rng(SEED)
-    ratios = _medians(new.turns, rng) / _medians(base.turns, rng)
+    was, now = _medians(base), _medians(new)
+    ratios = _quiet(_resampled(now, rng)) / _quiet(_resampled(was, rng))
     low, high = np.quantile(ratios, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    ratio = new.latency.median / base.latency.median
-    numbers = (round(float(number), 4) for number in (ratio, low, high))
-    return Change(name, base.latency.median, new.latency.median, *numbers)
+    base_ms, new_ms = _quiet(was), _quiet(now)
+    numbers = (round(float(n), 4) for n in (base_ms, new_ms, new_ms / base_ms, low, high))
+    return Change(name, *numbers)
 
 
-def _medians(turns: list[list[float]], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The median of each resample: as many turns as there are, drawn with replacement."""
-    arrays = [np.asarray(turn) for turn in turns]
-    drawn = rng.integers(len(arrays), size=(RESAMPLES, len(arrays)))
-    return np.array([np.median(np.concatenate([arrays[i] for i in row])) for row in drawn])
+def _medians(phase: Phase) -> Times:
+    """The median of each turn."""
+    return np.array([np.median(turn) for turn in phase.turns])
+
+
+def _resampled(medians: Times, rng: np.random.Generator) -> Times:
+    """As many turns as there are, drawn with replacement, again and again."""
+    return rng.choice(medians, size=(RESAMPLES, len(medians)))
+
+
+def _quiet(medians: Times) -> Times:
+    """The mean over the quietest turns."""
+    count = max(1, round(QUIET_TURNS * medians.shape[-1]))
+    mean: Times = np.sort(medians)[..., :count].mean(axis=-1)
+    return mean

@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+MOST_TILES = 16  # more at once take memory, and save no time
+
 
 class Engine(Protocol):
     """Runs the gate on a batch of tiles, and the mask head on one tile of that batch."""
@@ -14,6 +16,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """What runs, for the record: library, version, device."""
+        ...
+
+    @property
+    def tiles(self) -> int:
+        """The most tiles that the gate takes at once."""
         ...
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
@@ -48,10 +55,12 @@ class DeviceEngine(Protocol):
     """What `benchmark` asks beside `Engine` of an engine whose work lies on a device.
 
     `threshold`, which may be set: the masks of tiles that score so much are begun with the gate.
+    `timed`, which may be set: each call is timed by the device, and that takes time itself.
     `conventions` is what makes times comparable: CUDA graph, spin wait, transfers, overlap.
     """
 
     threshold: float
+    timed: bool
 
     @property
     def conventions(self) -> Mapping[str, bool]:

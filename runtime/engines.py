@@ -51,6 +51,18 @@ def engine_of(
     return Chosen(engine, f"plans in {plans.folder}", self_test)
 
 
+def engines_of(bundle: Bundle, kind: EngineKind, engines: Path = ENGINES) -> list[Chosen]:
+    """The engine that `engine_of` takes; for `auto` after onnxruntime, where that is another.
+
+    Raises:
+        EngineError: what was asked for cannot be had.
+    """
+    chosen = engine_of(bundle, kind, engines)
+    if kind is EngineKind.AUTO and not isinstance(chosen.engine, OnnxEngine):
+        return [engine_of(bundle, EngineKind.ONNXRUNTIME), chosen]
+    return [chosen]
+
+
 def onnx_engine_of(bundle: Bundle) -> OnnxEngine:
     """The bundle's CPU rendering in onnxruntime."""
     return OnnxEngine(bundle.root / "cpu/gate.onnx", bundle.root / "cpu/mask.onnx")

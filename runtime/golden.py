@@ -3,26 +3,35 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
 
 from runtime.errors import ManifestError, QualityError
 from runtime.frame import Frame
-from runtime.inspection import Inspector
+from runtime.images import read_image
+from runtime.inspection import Inspection, Inspector, foreground
 from runtime.manifest import MEND, Bundle
 from runtime.record import read_record
 from runtime.sources import frame_of_image
+from runtime.spec import Limits
 from runtime.verdict import Answer
 
 SCHEMA = 1
-FOLDER, VERDICTS = "golden", "verdicts.json"
+FOLDER, VERDICTS, TRUTH = "golden", "verdicts.json", "truth"
+MOST_LOST_IOU = 0.05  # of a few images; parity allows 0.01, of the whole validation set
 
 
 @dataclass(frozen=True)
 class GoldenVerdict:
-    """What one golden image must get."""
+    """What one golden image must get, and the `iou` that its mask had with the file `truth`."""
 
     file: str
     verdict: Answer
     score: float
+    truth: str | None = None
+    iou: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,10 +44,14 @@ class Golden:
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """How many golden images got each verdict, and how far a score lay off at most."""
+    """How many golden images got each verdict, and how far a score lay off at most.
+
+    `lost_iou` is how far the masks' mean IoU fell.
+    """
 
     verdicts: Counter[Answer]
     largest_difference: float
+    lost_iou: float
 
 
 def has_golden(bundle: Bundle) -> bool:
@@ -64,12 +77,14 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
 
     Raises:
         ManifestError: the bundle has none, or one cannot be read.
-        QualityError: one gets another verdict.
+        QualityError: one gets another verdict, or their masks are not what they were.
     """
     verdicts: Counter[Answer] = Counter()
     largest = 0.0
+    lost: list[float] = []
     for frame, image in golden_frames(bundle):
-        found = inspector.inspect(frame).verdict
+        inspection = inspector.inspect(frame)
+        found = inspection.verdict
         if found.verdict is not image.verdict:
             got = found.reason or f"score {found.score}"
             raise QualityError(
@@ -79,7 +94,25 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
             )
         verdicts[found.verdict] += 1
         largest = max(largest, abs((found.score or 0.0) - image.score))
-    return GoldenCheck(verdicts, largest)
+        if image.truth and image.iou is not None:
+            truth = read_image(bundle.root / FOLDER / image.truth, 1) > 0
+            lost.append(image.iou - iou(inspection, truth, inspector.limits))
+    lost_iou = fmean(lost) if lost else 0.0
+    if lost_iou > MOST_LOST_IOU:
+        raise QualityError(
+            f"{bundle.root / FOLDER}: the masks' mean IoU fell by {lost_iou:.3f}, limit "
+            f"{MOST_LOST_IOU}: {inspector.engine.name} does not draw what the bundle was proven "
+            f"with; {MEND}"
+        )
+    return GoldenCheck(verdicts, largest, lost_iou)
+
+
+def iou(inspection: Inspection, truth: npt.NDArray[np.bool_], limits: Limits) -> float:
+    """Intersection over union of what was drawn, of any class, and `truth` (H, W)."""
+    if inspection.canvas is None:
+        return 0.0
+    drawn = foreground(inspection.canvas, truth.shape[::-1], limits).any(axis=0)
+    return float((drawn & truth).sum() / (drawn | truth).sum())
 
 
 def require_telling(check: GoldenCheck, bundle: Bundle) -> None:

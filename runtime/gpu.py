@@ -147,6 +147,12 @@ class Gpu:
         """Enqueue a copy in device memory."""
         self._cuda.memcpy_dtod_async(to, start, size, self._stream)
 
+    def mark(self) -> Any:
+        """An event of pycuda's, after what was enqueued so far."""
+        event = self._cuda.Event()
+        event.record(self._stream)
+        return event
+
     def synchronize(self) -> None:
         """Wait for the stream, however long it takes."""
         self._stream.synchronize()

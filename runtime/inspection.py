@@ -1,6 +1,7 @@
 """From a frame to its verdict: tiles, gate, and the mask only where the gate opens."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter_ns
@@ -27,27 +28,34 @@ Mask = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Scored:
-    """A frame after the gate: its tiles, their scores (N, K), and what the mask head needs."""
+    """Tiles of a frame after the gate, from number `first` on: their scores (N, K).
 
-    frame_size: tuple[int, int]
-    tiles: Sequence[Tile]
+    The skips are what the mask head needs, good until the next tiles are scored.
+    """
+
+    first: int
     scores: Scores
     skips: Any
 
-    @property
-    def score(self) -> float:
-        """The sample's score: the largest over its tiles and classes."""
-        return float(self.scores.max())
 
-    def opened(self, threshold: float) -> list[int]:
-        """The tiles whose gate opens."""
-        return open_tiles(self.scores, threshold)
+class Clock:
+    """What each stage of a frame took, in ns, whatever order they come in."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter_ns()
+        self.took: dict[str, int] = {}
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap was this stage's."""
+        now = perf_counter_ns()
+        self.took[stage] = self.took.get(stage, 0) + now - self._last
+        self._last = now
 
 
 def open_tiles(scores: Scores, threshold: float) -> list[int]:
     """The tiles whose gate opens, by their scores (N, K).
 
-    Compared in 64 bits, as `Scored.score` is: numpy would round the threshold to the scores' 32.
+    Compared in 64 bits, as a sample's score is: numpy would round the threshold to the scores' 32.
     """
     best = scores.max(axis=1).astype(np.float64)
     return [int(tile) for tile in np.flatnonzero(best >= threshold)]
@@ -102,60 +110,66 @@ class Inspector:
     def inspect(self, frame: Frame) -> Inspection:
         """The verdict on `frame`: `UNKNOWN` where it has no pixels, or no trustworthy answer."""
         if frame.pixels is None:
-            return Inspection(_verdict(frame, Answer.UNKNOWN, None, _Findings(), [], frame.fault))
-        clock = [perf_counter_ns()]
+            return _unknown(frame, Clock(), frame.fault)
+        clock = Clock()
         try:
             return self._inspect(frame, clock)
         except (EngineError, ValueError) as error:  # the device, or a frame that does not fit
-            unknown = _verdict(frame, Answer.UNKNOWN, None, _Findings(), clock, str(error))
-            return Inspection(unknown)
+            return _unknown(frame, clock, str(error))
 
-    def _inspect(self, frame: Frame, clock: list[int]) -> Inspection:
-        scored = self.score(frame, clock)
-        if not np.isfinite(scored.scores).all():
-            reason = "the score is not a number"
-            return Inspection(_verdict(frame, Answer.UNKNOWN, None, _Findings(), clock, reason))
-        if answer_to(scored.score, self.limits) is Answer.OK:
-            return Inspection(_verdict(frame, Answer.OK, scored.score, _Findings(), clock))
-        canvas = self.draw(scored, scored.opened(self.limits.threshold))
-        clock.append(perf_counter_ns())
+    def _inspect(self, frame: Frame, clock: Clock) -> Inspection:
+        best = -math.inf
+        masks: dict[int, Mask] = {}
+        for part in self.score(frame, clock):
+            if not np.isfinite(part.scores).all():
+                return _unknown(frame, clock, "the score is not a number")
+            best = max(best, float(part.scores.max()))
+            masks |= self._masks(part, clock)
+        answer = answer_to(best, self.limits)
+        if answer is Answer.OK:
+            return Inspection(_verdict(frame, answer, best, _Findings(), clock))
+        placed, classes = _tiles(frame.size, self._spec), len(self.class_names)
+        canvas = mask_canvas(frame.size, self._spec.size, placed, masks, classes)
+        clock.lap("mask")
         found = self._findings(canvas)
-        clock.append(perf_counter_ns())
-        answer = answer_to(scored.score, self.limits)
-        return Inspection(_verdict(frame, answer, scored.score, found, clock), canvas)
+        clock.lap("blobs")
+        return Inspection(_verdict(frame, answer, best, found, clock), canvas)
 
-    def score(self, frame: Frame, clock: list[int] | None = None) -> Scored:
-        """Run preprocessing and gate on a frame that has pixels; `clock` gets the time after each.
+    def score(self, frame: Frame, clock: Clock | None = None) -> Iterator[Scored]:
+        """Run preprocessing and gate on a frame that has pixels, as many tiles at once as may be.
 
         Raises:
             EngineError: the device failed.
         """
-        placed, batch = self.preprocess(frame)
-        preprocessed = perf_counter_ns()
-        scores, skips = self.engine.gate(batch)
-        if clock is not None:
-            clock += [preprocessed, perf_counter_ns()]
-        return Scored(frame.size, placed, scores, skips)
+        clock = clock or Clock()
+        placed, most = _tiles(frame.size, self._spec), self.engine.tiles
+        for first in range(0, len(placed), most):
+            batch = self._pixels(frame, placed[first : first + most])
+            clock.lap("preprocess")
+            scores, skips = self.engine.gate(batch)
+            clock.lap("gate")
+            yield Scored(first, scores, skips)
 
     def preprocess(self, frame: Frame) -> tuple[Sequence[Tile], npt.NDArray[np.uint8]]:
         """The frame's tiles and their pixels (N, H, W, C), which the next call overwrites."""
         placed = _tiles(frame.size, self._spec)
+        return placed, self._pixels(frame, placed)
+
+    def _pixels(self, frame: Frame, placed: Sequence[Tile]) -> npt.NDArray[np.uint8]:
         if len(self._batch) < len(placed):
             self._batch = np.zeros((len(placed), *self._batch.shape[1:]), np.uint8)
         batch = self._batch[: len(placed)]
         for tile, image in zip(placed, batch, strict=True):
             preprocess(np.asarray(frame.pixels), frame.format, tile, image, turn=frame.turn)
-        return placed, batch
+        return batch
 
-    def draw(self, scored: Scored, chosen: Iterable[int]) -> Canvas:
-        """The sample's mask (K, h, w), drawn on the `chosen` tiles only.
-
-        Raises:
-            EngineError: the device failed.
-        """
-        masks = {tile: self.engine.mask(scored.skips, tile) for tile in chosen}
-        classes = scored.scores.shape[1]
-        return mask_canvas(scored.frame_size, self._spec.size, scored.tiles, masks, classes)
+    def _masks(self, part: Scored, clock: Clock) -> dict[int, Mask]:
+        """The masks of the tiles that open, by their number in the frame."""
+        opened = open_tiles(part.scores, self.limits.threshold)
+        masks = {part.first + tile: self.engine.mask(part.skips, tile) for tile in opened}
+        if masks:
+            clock.lap("mask")
+        return masks
 
     def _findings(self, canvas: Canvas) -> _Findings:
         limits = self.limits
@@ -218,20 +232,20 @@ def _tiles(frame_size: tuple[int, int], spec: InputSpec) -> Sequence[Tile]:
     return tuple(tiles(frame_size, spec.size, spec.fit, scale=spec.scale))
 
 
+def _unknown(frame: Frame, clock: Clock, reason: str | None) -> Inspection:
+    return Inspection(_verdict(frame, Answer.UNKNOWN, None, _Findings(), clock, reason))
+
+
 def _verdict(
     frame: Frame,
     answer: Answer,
     score: float | None,
     found: _Findings,
-    clock: list[int],
+    clock: Clock,
     reason: str | None = None,
 ) -> Verdict:
-    stages = ("preprocess", "gate", "mask", "blobs")
-    latency = {
-        stage: round((after - before) / 1e6, 4)
-        for stage, before, after in zip(stages, clock, clock[1:], strict=False)
-    }
-    latency["total"] = round((clock[-1] - clock[0]) / 1e6, 4) if clock else 0.0
+    latency = {stage: round(ns / 1e6, 4) for stage, ns in clock.took.items()}
+    latency["total"] = round(sum(clock.took.values()) / 1e6, 4)
     return Verdict(
         frame.seq,
         frame.source,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from runtime.engine import MOST_TILES
 from runtime.errors import EngineError
 
 # Makes the float biases of the TensorRT rendering integers, and clips those that do not fit.
@@ -23,6 +24,8 @@ class OnnxEngine:
     Raises:
         EngineError: a file is no network that onnxruntime can load.
     """
+
+    tiles = MOST_TILES
 
     def __init__(self, gate: Path, mask: Path, threads: int = 0, *, fused: bool = True) -> None:
         self._gate = session_of(gate, threads, fused=fused)

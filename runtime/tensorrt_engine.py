@@ -5,19 +5,21 @@ mask head of a tile reads them where the gate wrote them. Both networks share sc
 """
 
 import atexit
-import math
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime import _native
+from runtime.call_timer import CallTimer
+from runtime.engine import CallTimes
 from runtime.errors import EngineError
 from runtime.gpu import Gpu, listener, tensorrt
+from runtime.network import Bound, Network, Scratch
 
 LIBCUDA = "libcuda.so.1"
 PATIENCE_S = 2.0
@@ -49,6 +51,7 @@ class TensorRtEngine:
         self.threshold, self._dla_core = threshold, dla_core
         self._spin, self._graphs = spin, graphs
         self._session: _Session | None = None
+        self.timed = False
         self._said = ""
         self._live()
 
@@ -64,8 +67,9 @@ class TensorRtEngine:
         """How this engine replays, waits and copies, for who compares times."""
         return {"cuda_graph": not self._said, "spin_wait": self._spin, "host_mapped": True}
 
-    def call_times(self) -> None:
-        """No times by the device's own events."""
+    def call_times(self) -> CallTimes | None:
+        """Of the last call, where it was `timed` and began the work."""
+        return self._session.times if self._session else None
 
     @property
     def tiles(self) -> int:
@@ -74,7 +78,9 @@ class TensorRtEngine:
 
     def gate(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], Any]:
         """Scores (N, K); the skips are the number of this call."""
-        scores, number = self._run(lambda session: session.gate(images, self.threshold))
+        scores, number = self._run(
+            lambda session: session.gate(images, self.threshold, timed=self.timed)
+        )
         if not np.isfinite(scores).all():
             self.close()
             raise EngineError("the score is not a number; the GPU's context is made anew")
@@ -82,7 +88,9 @@ class TensorRtEngine:
 
     def mask(self, skips: Any, tile: int) -> npt.NDArray[np.uint8]:
         """The mask of one tile, (K, H, W), while no other gate has run."""
-        mask: npt.NDArray[np.uint8] = self._run(lambda session: session.mask(skips, tile))
+        mask: npt.NDArray[np.uint8] = self._run(
+            lambda session: session.mask(skips, tile, timed=self.timed)
+        )
         return mask
 
     def layers(self) -> dict[str, str]:
@@ -149,16 +157,17 @@ class _Session:
         self.gpu, self._spin = gpu, spin
         self.said = "" if graphs else "they were not asked for"
         self._cuda = _native.cuda_open(LIBCUDA)
-        self._gates: dict[int, _Bound] = {}
-        self._masks: list[_Bound] = []
+        self._gates: dict[int, Bound] = {}
+        self._masks: list[Bound] = []
+        self.times: CallTimes | None = None
         self._number = 0
         self._launched = b""
 
     def load(self, plans: Networks, dla_core: int | None) -> None:
         """Load the plans, allocate, warm up and capture for as many tiles as the gate takes."""
         logger = listener()
-        self.gate_network = _Network("gate", plans["gate"], logger, dla_core)
-        self.mask_network = _Network("mask", plans["mask"], logger, dla_core)
+        self.gate_network = Network("gate", plans["gate"], logger, dla_core)
+        self.mask_network = Network("mask", plans["mask"], logger, dla_core)
         gate, mask = self.gate_network, self.mask_network
         self.tiles = gate.most("image")
         batch = (self.tiles,)
@@ -173,7 +182,8 @@ class _Session:
                 raise EngineError(f"the plans disagree on {name}; build them anew")
         skips = {name: self.gpu.allocate(self.tiles * size) for name, size in sizes.items()}
         need = max(gate.scratch, mask.scratch, 1)
-        self._scratch = _Scratch(self.gpu.allocate(need), need)
+        self._scratch = Scratch(self.gpu.allocate(need), need)
+        self._least = gate.least("image")
         self._gate_addresses = {"image": image, "score": scores, **skips}
         self._gate_of(self.tiles)
         for tile in range(self.tiles):
@@ -181,7 +191,7 @@ class _Session:
             self._masks.append(self._mask_of(places, sizes, masks + tile * stride))
 
     def gate(
-        self, images: npt.NDArray[np.uint8], threshold: float
+        self, images: npt.NDArray[np.uint8], threshold: float, *, timed: bool
     ) -> tuple[npt.NDArray[np.float32], int]:
         """Scores, and the number of this call; masks are begun from `threshold` on."""
         tiles = len(images)
@@ -191,16 +201,18 @@ class _Session:
                 f"the gate's plan takes {taken}, got {'x'.join(map(str, images.shape))}; "
                 f"defectgate build --tiles {tiles} makes it larger"
             )
+        gate = self._gate_of(max(tiles, self._least))
+        timer = CallTimer(self.gpu) if timed else None
         np.copyto(self._image[:tiles], images)
-        gate = self._gate_of(tiles)
+        begun = timer is not None or not gate.graph
+        if begun:
+            self._begin(gate, timer)
         graphs = tuple(mask.graph for mask in self._masks[:tiles])
-        if not gate.graph:
-            gate.enqueue()
         scores = self._scores[:tiles]
         self._launched = _native.replay(
             self._cuda,
             self.gpu.stream,
-            gate.graph,
+            0 if begun else gate.graph,
             scores,
             graphs if all(graphs) else (),
             threshold,
@@ -208,21 +220,36 @@ class _Session:
             PATIENCE_S,
         )
         self._number += 1
-        return np.array(scores), self._number
+        return self._copied(scores, timer), self._number
 
-    def mask(self, number: int, tile: int) -> npt.NDArray[np.uint8]:
+    def mask(self, number: int, tile: int, *, timed: bool) -> npt.NDArray[np.uint8]:
         """The mask of one tile, launched here unless its score did that."""
         if number != self._number:
             raise EngineError("the skips were overwritten by a later gate; draw before that")
+        timer = None
         if not self._launched[tile]:
-            mask = self._masks[tile]
-            if mask.graph:
-                _native.graph_launch(self._cuda, mask.graph, self.gpu.stream)
-            else:
-                mask.enqueue()
+            timer = CallTimer(self.gpu) if timed else None
+            self._begin(self._masks[tile], timer)
         _native.stream_wait(self._cuda, self.gpu.stream, self._spin, PATIENCE_S)
         shape, size = self.mask_network.shape("mask"), self.mask_network.size("mask")
-        return np.array(self._mask[tile, :size]).reshape(shape)
+        return self._copied(self._mask[tile, :size], timer).reshape(shape)
+
+    def _copied(self, mapped: npt.NDArray[Any], timer: CallTimer | None) -> npt.NDArray[Any]:
+        if not timer:
+            self.times = None
+            return np.array(mapped)
+        timer.waited()
+        copy = np.array(mapped)
+        self.times = timer.times()
+        return copy
+
+    def _begin(self, bound: Bound, timer: CallTimer | None) -> None:
+        """Launch the network's graph, or enqueue its work."""
+        with timer.work() if timer else nullcontext():
+            if bound.graph:
+                _native.graph_launch(self._cuda, bound.graph, self.gpu.stream)
+            else:
+                bound.enqueue()
 
     def close(self) -> None:
         """Give everything back: TensorRT's objects before the context that they live in."""
@@ -237,7 +264,7 @@ class _Session:
             if bound.graph:
                 _native.graph_free(self._cuda, bound.graph)
 
-    def _gate_of(self, tiles: int) -> "_Bound":
+    def _gate_of(self, tiles: int) -> Bound:
         """The gate for so many tiles: a graph needs a context of its own."""
         if tiles not in self._gates:
             bound = self.gate_network.bind(self._scratch, self._gate_addresses, tiles, self.gpu)
@@ -245,7 +272,7 @@ class _Session:
             self._warm_up(bound)
         return self._gates[tiles]
 
-    def _mask_of(self, places: dict[str, int], sizes: dict[str, int], mask: int) -> "_Bound":
+    def _mask_of(self, places: dict[str, int], sizes: dict[str, int], mask: int) -> Bound:
         """The mask head of one tile; a skip that is not aligned is copied to where it is."""
         addresses, copies = {"mask": mask}, []
         for name, place in places.items():
@@ -259,7 +286,7 @@ class _Session:
         self._warm_up(bound)
         return bound
 
-    def _warm_up(self, bound: "_Bound") -> None:
+    def _warm_up(self, bound: Bound) -> None:
         """Run once, then capture; where capture fails, that is said, and the work is enqueued."""
         bound.enqueue()
         self.gpu.synchronize()
@@ -274,112 +301,3 @@ class _Session:
         except self.gpu.faults as error:
             self.said = str(error).partition("\n")[0]
             self.gpu.synchronize()
-
-
-@dataclass(frozen=True)
-class _Scratch:
-    address: int
-    size: int
-
-
-class _Bound:
-    """A network with shapes, addresses and scratch, ready to be enqueued or captured."""
-
-    def __init__(self, network: "_Network", context: Any, gpu: Gpu) -> None:
-        self._network, self._context, self._gpu = network, context, gpu
-        self.copies: list[tuple[int, int, int]] = []
-        self.graph = 0
-
-    def enqueue(self) -> None:
-        for to, start, size in self.copies:
-            self._gpu.copy(to, start, size)
-        if not self._context.execute_async_v3(self._gpu.stream):
-            raise RuntimeError(f"{self._network.name} was not enqueued ({self._network.errors()})")
-
-
-class _Network:
-    """A plan, loaded."""
-
-    def __init__(self, name: str, plan: bytes, logger: Any, dla_core: int | None) -> None:
-        trt = tensorrt()
-        self.name, self._logger = name, logger
-        self._runtime = trt.Runtime(logger)
-        if dla_core is not None:
-            self._runtime.DLA_core = dla_core
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
-            raise EngineError(f"{name}.plan: TensorRT cannot load it ({self.errors()})")
-        self._modes = {
-            tensor: self._engine.get_tensor_mode(tensor)
-            for tensor in map(self._engine.get_tensor_name, range(self._engine.num_io_tensors))
-        }
-        self.inputs = [t for t, mode in self._modes.items() if mode == trt.TensorIOMode.INPUT]
-        for tensor in self._modes:
-            if self._engine.get_tensor_format(tensor) != trt.TensorFormat.LINEAR:
-                raise EngineError(f"{name}.plan: {tensor} is not linear; build it anew")
-
-    @property
-    def scratch(self) -> int:
-        """Bytes of device memory that a context needs."""
-        if hasattr(self._engine, "device_memory_size_v2"):
-            return int(self._engine.device_memory_size_v2)
-        return int(self._engine.device_memory_size)
-
-    def errors(self) -> str:
-        """What TensorRT last said of it."""
-        return str(self._logger.said)
-
-    def most(self, tensor: str) -> int:
-        """The largest batch."""
-        return int(self._engine.get_tensor_profile_shape(tensor, 0)[2][0])
-
-    def shape(self, tensor: str) -> tuple[int, ...]:
-        """Of one tile."""
-        return tuple(map(int, self._engine.get_tensor_shape(tensor)))[1:]
-
-    def dtype(self, tensor: str) -> np.dtype[Any]:
-        """As numpy has it."""
-        trt = tensorrt()
-        return np.dtype(
-            {
-                trt.DataType.UINT8: np.uint8,
-                trt.DataType.INT8: np.int8,
-                trt.DataType.HALF: np.float16,
-                trt.DataType.FLOAT: np.float32,
-            }[self._engine.get_tensor_dtype(tensor)]
-        )
-
-    def size(self, tensor: str) -> int:
-        """Bytes of one tile."""
-        return math.prod(self.shape(tensor)) * self.dtype(tensor).itemsize
-
-    def layers(self) -> str:
-        """What TensorRT tells of its layers, as JSON."""
-        inspector = self._engine.create_engine_inspector()
-        return str(inspector.get_engine_information(tensorrt().LayerInformationFormat.JSON))
-
-    def bind(self, scratch: _Scratch, addresses: Mapping[str, int], tiles: int, gpu: Gpu) -> _Bound:
-        """A context of its own for so many tiles at these addresses."""
-        context = self._context(scratch)
-        for name in self.inputs:
-            if not context.set_input_shape(name, (tiles, *self.shape(name))):
-                raise EngineError(f"{self.name}.plan takes no {tiles} tiles ({self.errors()})")
-        for name in self._modes:
-            if not context.set_tensor_address(name, addresses[name]):
-                raise EngineError(f"{self.name}.plan: {name} has no address ({self.errors()})")
-        return _Bound(self, context, gpu)
-
-    def _context(self, scratch: _Scratch) -> Any:
-        trt = tensorrt()
-        if hasattr(trt, "ExecutionContextAllocationStrategy"):  # 10 on
-            managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-            context = self._engine.create_execution_context(managed)
-        else:
-            context = self._engine.create_execution_context_without_device_memory()
-        if context is None:
-            raise RuntimeError(f"no execution context for {self.name} ({self.errors()})")
-        if hasattr(context, "set_device_memory"):
-            context.set_device_memory(scratch.address, scratch.size)
-        else:
-            context.device_memory = scratch.address
-        return context

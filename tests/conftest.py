@@ -299,6 +299,48 @@ def plain_bundle(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def pycuda_driver():
+    """Pycuda's driver module on a real GPU."""
+    from runtime.errors import EngineError
+    from runtime.gpu import pycuda_driver
+
+    try:
+        cuda = pycuda_driver()
+    except EngineError as error:
+        pytest.skip(f"needs a GPU and pycuda: {error}")
+    if hasattr(ctypes.CDLL("libcuda.so.1"), "standin_reset"):
+        pytest.skip("needs a process without the stand-in driver: pytest -m gpu tests/test_gpu*.py")
+    return cuda
+
+
+WRITES_TO_NOWHERE = b"""
+.version 6.3
+.target sm_75
+.address_size 64
+.visible .entry fault()
+{
+    .reg .b64 %nowhere;
+    .reg .b32 %one;
+    mov.b64 %nowhere, 0;
+    mov.b32 %one, 1;
+    st.global.b32 [%nowhere], %one;
+    ret;
+}
+"""
+
+
+@pytest.fixture
+def gpu_fault(pycuda_driver):
+    """Write to address 0 on the GPU, which spoils the current context."""
+
+    def fault():
+        kernel = pycuda_driver.module_from_buffer(WRITES_TO_NOWHERE).get_function("fault")
+        kernel(block=(1, 1, 1), grid=(1, 1))
+
+    return fault
+
+
 SIMULATED = Path(__file__).parent / "simulated"
 
 

@@ -56,9 +56,11 @@ class DeviceEngine:
     """An engine that times its calls itself, and notes which calls were made at which threshold."""
 
     name = "device 1"
+    tiles = 16
 
     def __init__(self):
         self.threshold = None
+        self.timed = False
         self.thresholds = set()
         self.calls = []
         self.conventions = {"cuda_graph": True, "spin_wait": False}
@@ -79,6 +81,7 @@ class DeviceEngine:
 
     def call_times(self):
         """Always the same."""
+        assert self.timed
         return CallTimes(enqueue=0.25, h2d=1.0, compute=2.0, d2h=4.0)
 
 

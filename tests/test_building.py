@@ -122,7 +122,7 @@ def test_a_float_bundle_is_built_in_float16(simulated, float_bundle, tmp_path):
         build(bundle, BuildSettings(tmp_path, "int8"))
 
 
-def test_a_dla_takes_implicit_int8_and_fixed_shapes(simulated, bundle, tmp_path):
+def test_a_dla_takes_implicit_int8_and_fixed_shapes(simulated, bundle, six_images, tmp_path):
     trt = simulated("10.3.0")
     build(bundle, BuildSettings(tmp_path, dla_core=1))
     record = plans_of(bundle, tmp_path).record
@@ -130,6 +130,13 @@ def test_a_dla_takes_implicit_int8_and_fixed_shapes(simulated, bundle, tmp_path)
     chosen = engine_of(bundle, EngineKind.AUTO, tmp_path)
     assert chosen.engine.name.endswith(" dla 1")
     chosen.engine.close()
+    build(bundle, BuildSettings(tmp_path, dla_core=1, tiles=3))
+    engine = engine_of(bundle, EngineKind.AUTO, tmp_path).engine
+    three, _ = engine.gate(six_images[:3])
+    one, skips = engine.gate(six_images[2:3])  # a batch of three, of which one counts
+    assert one == three[2]
+    assert engine.mask(skips, 0).any()
+    engine.close()
     with pytest.raises(EngineError, match=r"no precision can be used here.*--dla-core 2: this dev"):
         build(bundle, BuildSettings(tmp_path, dla_core=2))
     assert trt.misuse() is None

@@ -6,7 +6,11 @@ import shutil
 import msgspec
 import pytest
 
+from runtime.errors import QualityError
+from runtime.golden import check_golden
+from runtime.loop import inspector_of_bundle
 from runtime.manifest import MANIFEST, Manifest, open_bundle, seal_bundle
+from runtime.onnx_engine import OnnxEngine
 from runtime.record import write_record
 
 
@@ -40,9 +44,9 @@ def test_a_bundle_as_it_was_made_is_verified(defectgate, int8_bundle):
     images = json.loads((int8_bundle / "golden/verdicts.json").read_bytes())["images"]
     n_defective = sum(image["verdict"] == "NG" for image in images)
     assert 0 < n_defective < len(images)
-    assert f"{n_files} files as they were sealed; golden images got their" in done.stdout
-    assert f" cpu: {n_defective} NG, {len(images) - n_defective} OK; scores" in done.stdout
-    assert "scores off by 0.0000 at most" in done.stdout
+    assert f"{int8_bundle}: {n_files} files as they were sealed\n" in done.stdout
+    assert f"makes one: {n_defective} NG, {len(images) - n_defective} OK; scores" in done.stdout
+    assert "scores off by 0.0000 at most, the masks' mean IoU down by" in done.stdout
 
 
 def test_another_verdict_is_refused_with_status_3(defectgate, bundle):
@@ -73,6 +77,35 @@ def test_scores_that_moved_are_told(defectgate, bundle):
     done = defectgate("verify", bundle)
     assert done.returncode == 0, done.stderr
     assert "scores off by 0.2500 at most" in done.stdout
+
+
+@pytest.mark.parametrize(("fall", "status"), [(0.06, 3), (0.04, 0)])
+def test_masks_that_are_worse_are_refused(defectgate, bundle, fall, status):
+    def better_before(images):
+        with_truth = [image for image in images if image["truth"]]
+        assert {image["verdict"] for image in with_truth} == {"NG"}
+        for image in with_truth:
+            assert 0 < image["iou"] < 1
+            image["iou"] += fall
+
+    change_verdicts(bundle, better_before)
+    done = defectgate("verify", bundle)
+    assert done.returncode == status
+    if status:
+        assert f"{bundle}/golden: the masks' mean IoU fell by 0.060, limit 0.05: " in done.stderr
+    else:
+        assert "the masks' mean IoU down by 0.0400" in done.stdout
+
+
+def test_a_mask_head_that_draws_nothing_is_refused(bundle):
+    class Blank(OnnxEngine):
+        def mask(self, skips, tile):
+            return super().mask(skips, tile) * 0
+
+    opened = open_bundle(bundle)
+    blank = Blank(bundle / "cpu/gate.onnx", bundle / "cpu/mask.onnx")
+    with pytest.raises(QualityError, match=r"does not draw what the bundle was proven with"):
+        check_golden(opened, inspector_of_bundle(opened, blank))
 
 
 def test_a_changed_file_is_named(defectgate, bundle):

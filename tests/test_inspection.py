@@ -18,12 +18,14 @@ from train.dataset import read_dataset
 from train.evaluation import outcome, predictions
 
 TILED = InputSpec(64, 64, 1, Fit.TILE)
+SIX = [0.1, 0.9, 0.1, 0.2, 0.8, 0.6]
 
 
 class Scripted:
     """An engine whose scores are given, and whose masks are full; it notes what it is asked."""
 
     name = "scripted"
+    tiles = 16
 
     def __init__(self, scores):
         self.scores = np.array(scores, np.float32)[:, None]
@@ -62,6 +64,41 @@ def test_the_mask_is_drawn_for_the_open_tiles_only():
     found = foreground(inspection.canvas, (176, 120), limits)[0]
     assert np.array_equal(found, expected)
     assert sum(d.area_px for d in inspection.verdict.defects) == pytest.approx(expected.sum())
+
+
+@pytest.mark.parametrize("most", [1, 4, 6])
+def test_more_tiles_than_the_engine_takes_come_after_each_other(most):
+    """The masks of some are drawn before the next are scored, which overwrites their skips."""
+
+    class Small(Scripted):
+        tiles = most
+        first = 0
+
+        def gate(self, images):
+            scores = self.scores[self.first :][: len(images)]
+            self.first += len(images)
+            self.asked.append(len(images))
+            return scores, self.first
+
+        def mask(self, skips, tile):
+            assert skips == self.first
+            return super().mask(None, tile)
+
+    whole, small = Scripted(SIX), Small(SIX)
+    small.asked = []
+    expected, found = (
+        Inspector(engine, TILED, Limits(0.5), ["defect"]).inspect(frame_of(176, 120))
+        for engine in (whole, small)
+    )
+    assert small.asked == [most] * (6 // most) + [6 % most] * (6 % most > 0)
+    assert np.array_equal(found.canvas.masks, expected.canvas.masks)
+    assert (found.verdict.score, found.verdict.defects) == (
+        expected.verdict.score,
+        expected.verdict.defects,
+    )
+    latency = found.verdict.latency_ms
+    stages = ("preprocess", "gate", "mask", "blobs")
+    assert latency["total"] == pytest.approx(sum(latency[stage] for stage in stages), abs=1e-3)
 
 
 def test_a_shut_gate_draws_nothing():

@@ -95,6 +95,7 @@ class Speckled:
     """An engine that draws the defect, and a speck beside it."""
 
     name = "speckled"
+    tiles = 16
 
     def __init__(self, drawn):
         self.drawn = drawn.copy()

@@ -252,6 +252,12 @@ def test_a_build_that_is_killed_loses_nothing_and_the_next_one_works(
     assert header["engine_reason"].startswith(f"plans in {engines}/")
     assert header["self_test"].endswith("golden images got their verdicts")
 
+    sealed, *checked = commands("verify", int8_bundle).stdout.splitlines()
+    assert sealed.endswith(" files as they were sealed")
+    by_cpu, by_gpu = (line.removeprefix("golden images got their verdicts by ") for line in checked)
+    assert by_cpu.startswith("onnxruntime ")
+    assert by_gpu.startswith(f"tensorrt 10.3.0 int8, plans in {engines}/")
+
     newer = run_of(commands, int8_bundle, images, "--engine", "tensorrt", release="10.13.3.9")
     (line,) = newer.stderr.splitlines()
     assert newer.returncode == 1
@@ -290,6 +296,8 @@ def test_other_golden_verdicts_are_refused_before_the_first_frame(
     images = visible_set / "images" / "test"
     assert commands("build", int8_bundle, "--precision", "int8").returncode == 0
     poisoned = {"SIMULATED_POISON": "1.0"}
+    verified = commands("verify", int8_bundle, **poisoned)
+    assert (verified.returncode, len(verified.stdout.splitlines())) == (3, 2)
     done = run_of(commands, int8_bundle, images, **poisoned)
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()

@@ -203,6 +203,7 @@ class FlatEngine:
     """An engine without networks: its only skip is the pixels."""
 
     name = "flat"
+    tiles = 16
 
     def gate(self, images):
         """No score, and the pixels as (N, C, H, W)."""

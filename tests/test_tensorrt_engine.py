@@ -1,6 +1,7 @@
 """The TensorRT engine against the strict stand-in: tiles, graphs, and everything that can fail."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,13 +10,16 @@ from onnx import TensorProto, helper
 
 import runtime.tensorrt_engine
 from export.plan import Precision, Recipe, build_plan, recipes, release_of
+from runtime.benchmark import benchmark
 from runtime.errors import EngineError
 from runtime.gpu import Gpu, pycuda_driver, tensorrt, this_device
 from runtime.inspection import Inspector
+from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.sources import open_source
 from runtime.tensorrt_engine import TensorRtEngine
+from runtime.tiling import Fit
 from runtime.verdict import Answer
 
 LAUNCH_FAILED = 719
@@ -100,6 +104,22 @@ def test_a_frame_is_one_call_and_no_python_between(engine_for, bundle, frames):
     assert driver().standin_launches() - before == len(frames) + opened
 
 
+def test_a_frame_with_more_tiles_than_the_plan_takes_gets_the_same_verdict(
+    engine_for, bundle, frames
+):
+    manifest = bundle.manifest
+    spec = replace(manifest.input, fit=Fit.TILE)
+    found = {}
+    for tiles in (4, 3, 1):
+        engine = engine_for(tiles=tiles)
+        inspector = Inspector(engine, spec, manifest.limits, manifest.class_names)
+        verdicts = [inspector.inspect(frame).verdict for frame in frames]
+        assert {verdict.verdict for verdict in verdicts} == {Answer.OK, Answer.NG}
+        found[tiles] = [(verdict.score, verdict.defects) for verdict in verdicts]
+        engine.close()
+    assert found[4] == found[3] == found[1]
+
+
 def test_skips_that_do_not_lie_on_256_bytes_are_copied(simulated, tmp_path):
     simulated("10.3.0")
     skip = ("skip_1", TensorProto.FLOAT, ["N", 1, 12, 12])
@@ -155,6 +175,31 @@ def test_spinning_gives_the_same(engine_for, bundle, frames):
     asleep = judged(bundle, engine_for(), frames)
     spinning = judged(bundle, engine_for(spin=True), frames)
     assert [v.score for v in asleep] == [v.score for v in spinning]
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_a_timed_call_computes_the_same_and_tells_what_took_how_long(
+    engine_for, six_images, graphs
+):
+    engine = engine_for(tiles=2, threshold=2.0, graphs=graphs)
+    called = []
+    for timed in (False, True):
+        engine.timed = timed
+        scores, skips = engine.gate(six_images[:2])
+        called.append((scores.tolist(), engine.call_times()))
+        called.append((engine.mask(skips, 1).tolist(), engine.call_times()))
+    (plain_scores, none), (plain_mask, neither), (scores, gate), (mask, drawn) = called
+    assert (plain_scores, plain_mask) == (scores, mask)
+    assert (none, neither) == (None, None)
+    assert min(gate.enqueue, gate.h2d, gate.compute, gate.d2h) > 0
+    assert min(drawn.enqueue, drawn.compute, drawn.d2h) > 0
+
+
+def test_a_benchmark_of_the_plans_tells_the_enqueue_time(engine_for, bundle, visible_set):
+    inspector = inspector_of_bundle(bundle, engine_for())
+    report = benchmark(bundle, inspector, str(visible_set / "images" / "test"), 0.01)
+    has_parts = {name: list(phase.parts) for name, phase in report.phases.items() if phase.parts}
+    assert has_parts == {key: ["enqueue", "h2d", "compute", "d2h"] for key in ("gate", "mask")}
 
 
 @pytest.mark.parametrize(

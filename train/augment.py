@@ -1,19 +1,20 @@
 """Changes training images as a surface before a camera may change, and their masks with them.
 
 - flips: a surface has no up or down;
-- a turn of up to 10 degrees, a thirteenth of shift, 15 % of size: parts never lie the same way;
+- a turn of up to 30 degrees, a tenth of shift, 30 % of size: parts never lie the same way;
 - a slope of light, brightness and contrast: lamps age and shine from one side;
 - blur and noise: the focus drifts, the sensor is warm.
 """
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-DEGREES, SHIFT, SIZE = 10.0, 0.075, 0.15
-# Of the sides, mirrored around the image, so that no turn shows a black corner. A turn of a long
-# image is less: by as much as its sides differ, which keeps what this needs to be the same.
-MARGIN = 0.28
+DEGREES, SHIFT, SIZE = 30.0, 0.1, 0.3
+Planes = npt.NDArray[np.uint8]
 Pair = tuple[Tensor, Tensor]
 
 
@@ -46,24 +47,31 @@ class Augmentation:
         if not self._everything:
             return self._plain_light(image), coverage
         if torch.rand(()) < 0.8:  # noqa: PLR2004
-            moved = self._moved(both)
+            moved = _moved(both)
             if torch.equal(_classes(moved[channels:]), _classes(coverage)):
                 image, coverage = moved[:channels], moved[channels:]
         return self._light(image).clamp(0, 255).round().to(torch.uint8), coverage
 
-    def _moved(self, planes: Tensor) -> Tensor:
-        height, width = planes.shape[-2:]
-        margin = [round(MARGIN * width), round(MARGIN * height)]
-        padded = v2.functional.pad(planes, margin, padding_mode="reflect")
-        shift = SHIFT / (1 + 2 * MARGIN)  # of the padded sides
-        move = v2.RandomAffine(
-            DEGREES * min(height, width) / max(height, width),
-            (shift, shift),
-            (1 - SIZE, 1 + SIZE),
-            interpolation=v2.InterpolationMode.BILINEAR,
-        )
-        moved: Tensor = v2.functional.center_crop(move(padded), [height, width])
-        return moved
+
+def _moved(planes: Tensor) -> Tensor:
+    """Turned, shifted and sized, mirrored where the image ends, so that no corner is black.
+
+    A long image turns less: by as much as its sides differ.
+    """
+    height, width = planes.shape[-2:]
+    turn, right, down, size = (2 * torch.rand(4) - 1).tolist()
+    degrees = turn * DEGREES * min(height, width) / max(height, width)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1 + SIZE * size)
+    matrix[:, 2] += right * SHIFT * width, down * SHIFT * height
+    return torch.from_numpy(warped(planes.numpy(), matrix, cv2.BORDER_REFLECT_101))
+
+
+def warped(planes: Planes, matrix: cv2.typing.MatLike, border: int) -> Planes:
+    """The planes (C, H, W) moved by an affine matrix, between the pixels; `border` is OpenCV's."""
+    height, width = planes.shape[1:]
+    pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
+    moved = cv2.warpAffine(pixels, matrix, (width, height), borderMode=border)
+    return np.ascontiguousarray(moved.reshape(height, width, -1).transpose(2, 0, 1), np.uint8)
 
 
 def _classes(coverage: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @torch.no_grad()
@@ -12,9 +13,10 @@ def follow(average: nn.Module, network: nn.Module, step: int, decay: float) -> N
     network began.
     """
     nearer = 1 - min(decay, (1 + step) / (10 + step))
-    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    weights = [pair for pair in pairs if pair[0].is_floating_point()]
+    move = get_ema_multi_avg_fn(1 - nearer)  # type: ignore[no-untyped-call]
+    move(*map(list, zip(*weights, strict=True)), 0)
     for mean, value in pairs:
-        if mean.is_floating_point():
-            mean.lerp_(value, nearer)
-        else:
+        if not mean.is_floating_point():
             mean.copy_(value)

@@ -21,7 +21,7 @@ from train.paste import paste
 from train.sample import Sample
 
 DRAWN = 255
-PASTE_SHARE = 0.3  # of the good samples
+PASTE_SHARE = 0.5  # of the good samples
 
 
 class Example(NamedTuple):

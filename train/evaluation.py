@@ -13,7 +13,7 @@ from runtime.images import Image
 from runtime.inspection import Inspector, Scored, foreground, open_tiles
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
-from runtime.tiling import Tile, mask_canvas
+from runtime.tiling import Tile, mask_canvas, tiles
 from train.contrast import contrast_to_noise
 from train.dataset import defect_area_px, read_mask
 from train.metrics import Outcome, Overlap, overlap, seg_miou
@@ -54,30 +54,32 @@ def predictions(
         frame = frame_of_image(sample.image, spec.channels, seq, sample.name)
         image = np.asarray(frame.pixels)
         truth = read_mask(sample, (image.shape[0], image.shape[1]))
-        scored = score_sample(inspector, sample, frame)
-        masks = {
-            tile: inspector.engine.mask(scored.skips, tile) for tile in range(len(scored.tiles))
-        }
-        yield Prediction(sample, image, truth, spec, scored.tiles, scored.scores.copy(), masks)
+        scores, masks = [], {}
+        for part in score_sample(inspector, sample, frame):
+            scores.append(part.scores.copy())
+            for tile in range(len(part.scores)):
+                masks[part.first + tile] = inspector.engine.mask(part.skips, tile)
+        placed = tiles(frame.size, spec.size, spec.fit, scale=spec.scale)
+        yield Prediction(sample, image, truth, spec, placed, np.concatenate(scores), masks)
 
 
-def score_sample(inspector: Inspector, sample: Sample, frame: Frame) -> Scored:
-    """The frame of `sample` after the gate.
+def score_sample(inspector: Inspector, sample: Sample, frame: Frame) -> Iterator[Scored]:
+    """The frame of `sample` after the gate, as `Inspector.score` gives it.
 
     Raises:
         DataError: the image does not fit the network's input.
         EngineError: the device failed, or the score is not a number.
     """
     try:
-        scored = inspector.score(frame)
+        for scored in inspector.score(frame):
+            if not np.isfinite(scored.scores).all():
+                raise EngineError(
+                    f"{sample.image}: the score is not a number; the training diverged, "
+                    "train again with a lower --learning-rate"
+                )
+            yield scored
     except ValueError as error:
         raise DataError(f"{sample.image}: {error}") from error
-    if not np.isfinite(scored.scores).all():
-        raise EngineError(
-            f"{sample.image}: the score is not a number; the training diverged, "
-            "train again with a lower --learning-rate"
-        )
-    return scored
 
 
 def outcome(prediction: Prediction, limits: Limits) -> Outcome:
@@ -113,10 +115,12 @@ def sample_scores(inspector: Inspector, samples: Sequence[Sample], spec: InputSp
     Raises:
         DataError, EngineError: as `score_sample`.
     """
-    return [
-        score_sample(inspector, s, frame_of_image(s.image, spec.channels, seq, s.name)).score
-        for seq, s in enumerate(samples)
-    ]
+    found = []
+    for seq, sample in enumerate(samples):
+        frame = frame_of_image(sample.image, spec.channels, seq, sample.name)
+        scored = score_sample(inspector, sample, frame)
+        found.append(max(float(part.scores.max()) for part in scored))
+    return found
 
 
 def choose_mask_limits(

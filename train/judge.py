@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime.engine import MOST_TILES
 from runtime.errors import ModelError
 from runtime.inspection import Inspector
 from runtime.manifest import MANIFEST, Guarantee, open_bundle
@@ -108,6 +109,8 @@ class WholeOnnxEngine:
     Raises:
         EngineError: onnxruntime cannot load it.
     """
+
+    tiles = MOST_TILES
 
     def __init__(self, network: Path) -> None:
         self._session = session_of(network)

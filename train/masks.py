@@ -12,7 +12,8 @@ def target_from_coverage(coverage: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
     covers no pixel wholly, being thinner than one, it is the share of its own largest coverage, so
     that none fades away.
     """
-    n_labels, labels = cv2.connectedComponents((coverage > 0).astype(np.uint8))
+    defective = coverage > 0
+    n_labels, labels = cv2.connectedComponents(defective.astype(np.uint8))
     largest = np.ones(n_labels, np.float32)
-    np.maximum.at(largest, np.asarray(labels, np.intp), coverage)
+    np.maximum.at(largest, labels[defective].astype(np.intp), coverage[defective])
     return np.asarray(coverage / largest[labels], np.float32)

@@ -6,24 +6,24 @@ import numpy.typing as npt
 import torch
 
 from runtime.images import Image
+from train.augment import Planes, warped
 
 MARGIN_PX = 8  # of the donor's surface around its defect, to know the level it stands out from
 EDGE_PX = 1.5  # over which the defect fades into its new surface, as a standard deviation
-Planes = npt.NDArray[np.uint8]
+SIZE = 1.5  # a defect comes back as much larger, or smaller
+STRENGTH = (0.6, 1.3)  # and stands out as much from its surface as it did, times this
 
 
 def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     """The good `image` (C, H, W) with the donor's defect at a random place, and its mask (K, H, W).
 
-    `donor` (C, h, w) has the defect where `drawn` (K, h, w) is not 0. The defect keeps its grain
-    and its difference from the surface around it, takes on the level of the new one, and may be
-    mirrored. One that is larger than the image is left where it is.
+    `donor` (C, h, w) has the defect where `drawn` (K, h, w) is not 0. The defect keeps its grain,
+    takes on the level of the new surface, and is turned, sized, and made stronger or fainter. One
+    that is larger than the image is left where it is.
     """
     pasted = image.copy()
     coverage = np.zeros((len(drawn), *image.shape[1:]), np.uint8)
-    for axis in (1, 2):
-        if torch.rand(()) < 0.5:  # noqa: PLR2004
-            donor, drawn = np.flip(donor, axis), np.flip(drawn, axis)
+    donor, drawn = _turned(donor, drawn)
     y, x = _window(drawn.max(axis=0))
     height, width = y.stop - y.start, x.stop - x.start
     if height > image.shape[1] or width > image.shape[2]:
@@ -35,11 +35,28 @@ def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     near = cv2.dilate((mask.max(axis=0) > 0).astype(np.uint8), np.ones((5, 5), np.uint8))
     alpha = cv2.GaussianBlur(near.astype(np.float32), (0, 0), EDGE_PX)
     surface = image[place].astype(np.float32)
-    level = _median(surface, np.ones_like(near)) - _median(defect, near == 0)
-    blended = surface + alpha * (defect + level - surface)
+    weakest, strongest = STRENGTH
+    strength = weakest + (strongest - weakest) * float(torch.rand(()))
+    standing_out = strength * (defect - _median(defect, near == 0))
+    level = _median(surface, np.ones_like(near))
+    blended = surface + alpha * (level + standing_out - surface)
     pasted[place] = np.clip(np.round(blended), 0, 255)
     coverage[place] = mask
     return pasted, coverage
+
+
+def _turned(donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
+    """Both turned about the defect by any angle, mirrored or not, and sized."""
+    if torch.rand(()) < 0.5:  # noqa: PLR2004
+        donor, drawn = np.flip(donor, 2), np.flip(drawn, 2)
+    turn, size = torch.rand(2).tolist()
+    rows, columns = np.nonzero(drawn.max(axis=0))
+    centre = float(columns.mean()), float(rows.mean())
+    matrix = cv2.getRotationMatrix2D(centre, 360 * turn, SIZE ** (2 * size - 1))
+    turned = warped(drawn, matrix, cv2.BORDER_CONSTANT)
+    if not turned.any():  # too thin to be sized
+        return donor, drawn
+    return warped(donor, matrix, cv2.BORDER_REFLECT_101), turned
 
 
 def _window(drawn: Image) -> tuple[slice, slice]:

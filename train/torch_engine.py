@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from runtime.engine import MOST_TILES
 from train.network import JointNetwork
 
 
 class TorchEngine:
     """The engine contract (`runtime.engine.Engine`) over a joint network in evaluation mode."""
+
+    tiles = MOST_TILES
 
     def __init__(self, network: JointNetwork) -> None:
         self._network = network.eval()

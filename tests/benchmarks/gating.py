@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from tables import put, table
 
-from runtime.engine import Engine
+from runtime.engine import MOST_TILES, Engine
 from runtime.frame import Frame
 from runtime.inspection import Inspector
 from runtime.machine import others_seconds, this_machine
@@ -36,6 +36,8 @@ Times = npt.NDArray[np.float64]
 
 class OpenVinoEngine:
     """The engine contract over OpenVINO, on the CPU."""
+
+    tiles = MOST_TILES
 
     def __init__(self, folder: Path) -> None:
         import openvino

@@ -199,6 +199,7 @@ class Instant:
     """An engine that takes no time; its masks show one defect."""
 
     name = "instant"
+    tiles = 16
 
     def __init__(self, score: float, mask: Pixels) -> None:
         self._scores, self._mask = np.array([[score]], np.float32), mask[None]

@@ -32,7 +32,7 @@ class SlowerEngine:
 
     def __init__(self, engine: Engine, share: float) -> None:
         self._engine, self._share = engine, share
-        self.name = engine.name
+        self.name, self.tiles = engine.name, engine.tiles
 
     def gate(self, images: Any) -> Any:
         """As the other's, later."""

@@ -9,9 +9,17 @@ from pycuda import driver
 
 from tensorrt import building, names, running
 from tensorrt.names import Misuse, Simulated, names_of
-from tensorrt.running import enqueue_copy, misuse, require_none_alive
+from tensorrt.running import enqueue, enqueue_copy, misuse, require_none_alive
 
-__all__ = ["Misuse", "__version__", "driver", "enqueue_copy", "misuse", "require_none_alive"]
+__all__ = [
+    "Misuse",
+    "__version__",
+    "driver",
+    "enqueue",
+    "enqueue_copy",
+    "misuse",
+    "require_none_alive",
+]
 
 __version__ = names.VERSION
 

@@ -164,10 +164,11 @@ def enqueue_copy(to, start, size, stream):
                 raise Misuse("a copy from or to memory that is not alive")
         ctypes.memmove(to, start, size)
 
-    _enqueue(copy, stream)
+    enqueue(copy, stream)
 
 
-def _enqueue(work, stream):
+def enqueue(work, stream):
+    """Enqueue what is computed when somebody waits."""
     number = len(_WORKS) + 1
     _WORKS[number] = work
     handle = ctypes.c_void_p(stream)
@@ -280,7 +281,7 @@ class IExecutionContext(Simulated):
                 raise Misuse("a graph was launched whose execution context is gone")
             context._run()
 
-        _enqueue(work, stream_handle)
+        enqueue(work, stream_handle)
         return True
 
     def _require_ready(self):
