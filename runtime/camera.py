@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from runtime.controls import set_controls
 from runtime.errors import SourceError
 from runtime.fourcc import CODES, MJPEG, NAMES, pixel_format, text_of
 from runtime.frame import Frame
+from runtime.mjpeg import decoded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +30,6 @@ STALL_S, STALL_FRAMES = 5.0, 5  # the longer of the two is a stall
 STOP_MS = 250  # how soon a stop is noticed
 RETRY_S, RETRY_MOST_S = 0.1, 1.0
 SAME = 0.01  # a rate that is off by less is the one that was asked for
-JPEG_END, JPEG_TAIL = b"\xff\xd9", 1024  # some cameras fill up what follows it
 
 FAULTS = {
     errno.ENOENT: "is gone; plug it in",
@@ -149,18 +148,25 @@ class Camera:
         seq = self._first_seq + shot.number
         self._next_seq = seq + 1
         pixels, fault = self._pixels(shot)
-        source = f"{self._path}#{seq}"
         return Frame(
-            pixels, pixel_format(self._format), source, seq, shot.t_ns, shot.dropped, fault
+            pixels,
+            pixel_format(self._format),
+            f"{self._path}#{seq}",
+            seq,
+            shot.t_ns,
+            shot.dropped,
+            fault,
+            self._wish.turn,
         )
 
     def _pixels(self, shot: _native.Shot) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
         """The frame in the driver's own buffer, or why it cannot be trusted."""
         if shot.is_broken:
             return None, f"{self._path}: the driver says that the frame is broken"
+        size = self._capture.width, self._capture.height
         if self._format == MJPEG:
-            return decoded(np.frombuffer(memoryview(shot), np.uint8), self._path)
-        extent = pixel_format(self._format).shape(self._capture.width, self._capture.height)
+            return decoded(np.frombuffer(memoryview(shot), np.uint8), size, self._path)
+        extent = pixel_format(self._format).shape(*size)
         row = int(np.prod(extent[1:]))
         stride = self._capture.stride or row
         held, expected = memoryview(shot).nbytes, stride * (extent[0] - 1) + row
@@ -220,17 +226,6 @@ def _capture(fd: int, wish: CameraUri) -> _native.Capture:
         f"--camera {wish.path}: gives {text_of(capture.fourcc)}, which cannot be judged; expected "
         f"one of {', '.join(CODES)}"
     )
-
-
-def decoded(
-    data: npt.NDArray[np.uint8], path: Path
-) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
-    """The picture of a JPEG in BGR, or why there is none."""
-    is_whole = JPEG_END in bytes(data[-JPEG_TAIL:])
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if is_whole else None
-    if picture is None:
-        return None, f"{path}: the frame's {len(data)} bytes are no whole JPEG"
-    return np.asarray(picture, np.uint8), None
 
 
 def fault_of(error: OSError) -> str:

@@ -7,9 +7,11 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from runtime.errors import SourceError
+from runtime.preprocess import Turn
 
 Value = TypeVar("Value", int, float)
 SIDE_MAX = 32768
+SETTINGS = "width, height, fps, format, cpu, timeout, turn, mirror"
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ class CameraUri:
     format: str
     cpu: int
     timeout_s: float
+    turn: Turn
     controls: dict[str, str]
 
 
 def camera_uri(uri: str) -> CameraUri:
-    """What `uri` asks for: width, height, fps, format, cpu, timeout; the rest are controls.
+    """What `uri` asks for by the names of `SETTINGS`; the rest are controls.
 
     Raises:
         SourceError: a value that is none, or one that is given twice.
@@ -59,5 +62,6 @@ def camera_uri(uri: str) -> CameraUri:
         format=values.pop("format", ""),
         cpu=-1 if cpu is None else cpu,
         timeout_s=number("timeout", float, 0.1, 1e6) or 0.0,
+        turn=Turn(number("turn", int, 0, 3) or 0, mirrored=bool(number("mirror", int, 0, 1))),
         controls=values,
     )

@@ -31,6 +31,9 @@ def runtime(
         Path | None,
         typer.Option(help="Folder for a picture of every NG or REVIEW sample.", metavar="DIR"),
     ] = None,
+    rle: Annotated[
+        bool, typer.Option("--rle", help="The masks go into the lines too, as COCO's run lengths.")
+    ] = False,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     engine: Engine = EngineKind.AUTO,
     engines: Engines = ENGINES,
@@ -40,6 +43,8 @@ def runtime(
     ] = True,
 ) -> None:
     """Judge every frame of a source: one line of JSON each, and counts that add up."""
+    from dataclasses import replace
+
     from runtime.engines import engine_of
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
@@ -48,6 +53,7 @@ def runtime(
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a service manager's stop loses nothing
     opened = open_bundle(bundle)
     judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
+    judge = replace(judge, rle=rle)
     counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")

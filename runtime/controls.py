@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from runtime import _native
+from runtime.camera_uri import SETTINGS
 from runtime.errors import SourceError
 
 # linux/videodev2.h: integers, booleans and menus may be set; not what is disabled or read-only.
@@ -49,8 +50,8 @@ def set_controls(fd: int, wanted: dict[str, str], camera: str) -> None:
     for name, text in wanted.items():
         if name not in controls:
             raise SourceError(
-                f"--camera {camera}: no control or setting is named {name!r}; there are width, "
-                f"height, fps, format, cpu, timeout, {', '.join(controls)}"
+                f"--camera {camera}: no control or setting is named {name!r}; there are "
+                f"{', '.join([SETTINGS, *controls])}"
             )
         _native.set_control(fd, controls[name].id, _value(controls[name], text, camera))
 

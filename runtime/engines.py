@@ -15,11 +15,15 @@ from runtime.tensorrt_engine import TensorRtEngine
 
 @dataclass(frozen=True)
 class Chosen:
-    """An engine, why it is this one, and whether the golden images judge it first."""
+    """An engine, why it is this one, and whether the golden images judge it first.
+
+    `rle`: its masks go into the record.
+    """
 
     engine: Engine
     reason: str
     self_test: bool = False
+    rle: bool = False
 
 
 def engine_of(

@@ -19,7 +19,9 @@ from runtime.sources import open_source
 from runtime.verdict import Answer, Counts
 
 
-def inspector_of_bundle(bundle: Bundle, engine: Engine | None = None) -> Inspector:
+def inspector_of_bundle(
+    bundle: Bundle, engine: Engine | None = None, *, rle: bool = False
+) -> Inspector:
     """An inspector that judges with the bundle's networks and limits; by default on the CPU.
 
     Raises:
@@ -27,7 +29,7 @@ def inspector_of_bundle(bundle: Bundle, engine: Engine | None = None) -> Inspect
     """
     manifest = bundle.manifest
     engine = engine or onnx_engine_of(bundle)
-    return Inspector(engine, manifest.input, manifest.limits, manifest.class_names)
+    return Inspector(engine, manifest.input, manifest.limits, manifest.class_names, rle=rle)
 
 
 def run_source(
@@ -49,7 +51,8 @@ def run_source(
         DataError: the output cannot be written.
         QualityError: the golden images were to be judged first, and got other verdicts.
     """
-    inspector = inspector_of_bundle(bundle, chosen.engine if chosen else None)
+    chosen_engine, rle = (chosen.engine, chosen.rle) if chosen else (None, False)
+    inspector = inspector_of_bundle(bundle, chosen_engine, rle=rle)
     why = {"engine_reason": chosen.reason} if chosen else {}
     if chosen and chosen.self_test and has_golden(bundle):
         passed = check_golden(bundle, inspector).verdicts.total()

@@ -183,6 +183,16 @@ def test_what_cannot_be_set_is_said_with_what_can(vivid, asked, said):
     assert str(raised.value).startswith(f"--camera {vivid.path}: {said}")
 
 
+def test_a_camera_that_hangs_on_its_side_is_judged_upright(bars):
+    with Camera(f"{bars.path}?{SMALL}&format=BGR&turn=1&mirror=1") as camera:
+        frame = next(camera.frames())
+    assert frame.size == (HEIGHT, WIDTH)
+    whole, out = Rect(0, 0, *frame.size), np.zeros((WIDTH, HEIGHT, 3), np.uint8)
+    preprocess(frame.pixels, frame.format, Tile(whole, whole), out, turn=frame.turn)
+    upright = captured(bars.path, "BGR")[..., ::-1]
+    assert np.array_equal(out, np.rot90(upright, -1)[:, ::-1])
+
+
 def test_controls_are_set_by_name_and_by_a_menus_words(vivid):
     with (
         Camera(f"{vivid.path}?brightness=7&menu=menu_item_4&contrast=0x10"),

@@ -8,6 +8,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 import runtime.engines
 import runtime.loop
@@ -227,6 +228,22 @@ def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, t
     assert picture.shape == (96 + 22, 96, 3)  # a caption on top
     untouched = np.all(picture[22:] == still[..., None], axis=2)
     assert 0.3 < untouched.mean() < 1
+
+
+def test_the_masks_are_in_the_lines_where_asked_for(defectgate, int8_bundle, images):
+    done = defectgate("runtime", "--camera", images, "--bundle", int8_bundle, "--rle")
+    assert (done.returncode, done.stderr) == (0, "")
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()[1:-1]]
+    drawn = [line for line in verdicts if line["defects"]]
+    assert drawn
+    assert [line["seq"] for line in verdicts if "masks" in line] == [
+        line["seq"] for line in verdicts if line["verdict"] == "NG"
+    ]
+    for line in drawn:
+        (mask,) = line["masks"]
+        share = coco.area({"size": mask["size"], "counts": mask["counts"]}) / np.prod(mask["size"])
+        area_px = sum(defect["area_px"] for defect in line["defects"])
+        assert share * 96 * 96 == pytest.approx(area_px, abs=0.1)
 
 
 def test_the_mask_head_runs_only_where_the_gate_opens(int8_bundle, images, tmp_path, monkeypatch):

@@ -8,36 +8,66 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.camera import decoded
+from runtime.mjpeg import decoded
 
 CAMERA = Path("/dev/video0")
-NOISE = np.random.default_rng(1).integers(0, 255, (24, 40, 3), np.uint8)
+SIZE = 40, 24
+NOISE = np.random.default_rng(1).integers(0, 255, (*SIZE[::-1], 3), np.uint8)
 JPEG = cv2.imencode(".jpg", NOISE)[1]
+PROGRESSIVE = cv2.imencode(".jpg", NOISE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1]
 
 
-def test_a_whole_jpeg_is_its_picture():
-    picture, fault = decoded(JPEG, CAMERA)
+def claiming(width, height):
+    """The JPEG with another size in its header."""
+    data = bytearray(JPEG.tobytes())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return np.frombuffer(data, np.uint8)
+
+
+@pytest.mark.parametrize("data", [JPEG, PROGRESSIVE], ids=["baseline", "progressive"])
+def test_a_whole_jpeg_is_its_picture(data):
+    picture, fault = decoded(data, SIZE, CAMERA)
     assert fault is None
-    assert np.array_equal(picture, cv2.imdecode(JPEG, cv2.IMREAD_COLOR))
+    assert np.array_equal(picture, cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
-def test_padding_behind_it_does_no_harm():
-    picture, fault = decoded(np.append(JPEG, np.zeros(500, np.uint8)), CAMERA)
+def test_padding_does_no_harm():
+    padded = np.concatenate(
+        [JPEG[:2], np.full(3, 255, np.uint8), JPEG[2:], np.zeros(500, np.uint8)]
+    )
+    picture, fault = decoded(padded, SIZE, CAMERA)
     assert fault is None
-    assert picture.shape == NOISE.shape
+    assert np.array_equal(picture, decoded(JPEG, SIZE, CAMERA)[0])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 100, len(JPEG) // 2, len(JPEG) - 1])
 def test_a_torn_one_is_a_fault(count):
-    picture, fault = decoded(JPEG[:count], CAMERA)
+    picture, fault = decoded(JPEG[:count], SIZE, CAMERA)
     assert picture is None
     assert fault == f"/dev/video0: the frame's {count} bytes are no whole JPEG"
 
 
+@pytest.mark.parametrize("size", [(65500, 65500), (20000, 20000), (50, 30), (24, 40)])
+def test_one_of_another_size_is_a_fault_before_it_takes_memory(size):
+    picture, fault = decoded(claiming(*size), SIZE, CAMERA)
+    assert picture is None
+    assert fault == f"/dev/video0: the JPEG is {size[0]}x{size[1]}, expected 40x24"
+
+
 @given(st.lists(st.tuples(st.integers(0, len(JPEG) - 1), st.integers(0, 255)), max_size=30))
-def test_noise_in_it_is_a_picture_or_a_fault(changes):
+def test_noise_in_it_is_a_picture_of_its_size_or_a_fault(changes):
     data = JPEG.copy()
     for place, value in changes:
         data[place] = value
-    picture, fault = decoded(data, CAMERA)
+    picture, fault = decoded(data, SIZE, CAMERA)
     assert (picture is None) != (fault is None)
+    assert picture is None or picture.shape == NOISE.shape
+
+
+@given(st.binary(max_size=40))
+def test_noise_before_its_size_is_a_picture_of_its_size_or_a_fault(noise):
+    data = np.concatenate([JPEG[:2], np.frombuffer(noise, np.uint8), JPEG[2:]])
+    picture, fault = decoded(data, SIZE, CAMERA)
+    assert (picture is None) != (fault is None)
+    assert picture is None or picture.shape == NOISE.shape

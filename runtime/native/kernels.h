@@ -17,10 +17,12 @@ struct dg_rows {
 };
 
 /* A row of the next average, at the place of byte `at`: from one row to the next the hardware
- * would not know, and a pointer out of the frame must not be made. */
+ * would not know, and a pointer out of the frame must not be made. Into the second cache: the
+ * first is full of this average. */
 static inline void dg_rows_prefetch(const struct dg_rows *rows, int32_t k, size_t at)
 {
-    __builtin_prefetch((const void *)((uintptr_t)rows->rows[k] + at + (uintptr_t)rows->ahead));
+    const uintptr_t next = (uintptr_t)rows->rows[k] + at + (uintptr_t)rows->ahead;
+    __builtin_prefetch((const void *)next, 0, 2);
 }
 
 /* clip((sum of weight * plane + offset) >> shift); the sum fits in 31 bits. */
