@@ -171,17 +171,17 @@ def _write_int8(
     """Write the INT8 renderings into the bundle `root`, and what they lost."""
     model = onnx.load(root / "model.onnx")
     quantizer = Quantizer(model, calibration, source, exact, root.parent)
-    cpu, cost = held(quantizer, CPU, None, {})
+    cpu, cost = held(quantizer, CPU, None)
     cpu.folder.rename(root / CPU.name)
     costs = {CPU.name: cost}
-    harms: dict[str, float] = {}  # both kinds for TensorRT round the same layers
-    for kind in (TENSORRT, TYPED):
+    for kind, twin in ((TENSORRT, None), (TYPED, TENSORRT.name)):
         if cost.broken:
             break
-        rendering, cost = held(quantizer, kind, cpu.judged.inspector.limits, harms)
+        limits = cpu.judged.inspector.limits
+        rendering, cost = held(quantizer, kind, limits, costs[twin] if twin else None)
         rendering.folder.rename(root / kind.name)
         require_clean(root / kind.name)
-        costs[kind.name], harms = cost, cost.harms
+        costs[kind.name] = cost
     ranges = calibration.scales.ranges
     (root / CACHE_FILE).write_text(calibration_cache(ranges), encoding="ascii")
     parity = Parity(PARITY_SCHEMA, costs)

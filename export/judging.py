@@ -10,12 +10,12 @@ from calibration.threshold import promised_threshold, review_limit, units_needed
 from runtime.inspection import Inspector
 from runtime.manifest import Guarantee, Metrics
 from runtime.onnx_engine import OnnxEngine
-from runtime.spec import InputSpec, Limits
+from runtime.spec import Limits
 from train.checkpoint import ModelRecord
 from train.dataset import Dataset
 from train.division import divide_by_group, require_both_labels
 from train.evaluation import choose_threshold, outcome, predictions, sample_scores
-from train.metrics import summary
+from train.metrics import Outcome, summary
 from train.operating_point import MAX_FALSE_REJECTS
 from train.sample import Sample
 
@@ -75,11 +75,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Judged:
-    """A rendering with its limits, what they promise, and how it did on validation."""
+    """A rendering with its limits, what they promise, and what became of validation."""
 
     inspector: Inspector
     guarantee: Guarantee | None
-    metrics: Metrics
+    outcomes: Sequence[Outcome]
+
+    @property
+    def metrics(self) -> Metrics:
+        """The numbers on validation."""
+        return summary(self.outcomes, self.inspector.limits.threshold)
+
+    def metrics_on(self, samples: Sequence[Sample]) -> Metrics:
+        """The numbers on those of the validation samples."""
+        names = {sample.name for sample in samples}
+        among = [outcome for outcome in self.outcomes if outcome.name in names]
+        return summary(among, self.inspector.limits.threshold)
 
 
 def source_of(record: ModelRecord, dataset: Dataset, promise: Promise) -> Source:
@@ -119,14 +130,13 @@ def judge(rendering: Path, source: Source) -> Judged:
         limits = replace(limits, review_below=below)
     inspector = inspector_of(rendering, source.record, limits)
     guarantee = promised[1] if promised else None
-    return Judged(inspector, guarantee, measure(inspector, source.validation, spec))
+    return Judged(inspector, guarantee, outcomes_of(inspector, source))
 
 
-def measure(inspector: Inspector, samples: Sequence[Sample], spec: InputSpec) -> Metrics:
-    """The metrics on `samples`."""
-    limits = inspector.limits
-    seen = predictions(inspector, samples, spec)
-    return summary([outcome(prediction, limits) for prediction in seen], limits.threshold)
+def outcomes_of(inspector: Inspector, source: Source) -> list[Outcome]:
+    """What becomes of the validation samples."""
+    seen = predictions(inspector, source.validation, source.record.input)
+    return [outcome(prediction, inspector.limits) for prediction in seen]
 
 
 def inspector_of(

@@ -1,9 +1,11 @@
 """What INT8 lost against float on validation, and whether that is within the limits."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.errors import QualityError
+from train.metrics import Outcome
 
 Metrics = Mapping[str, float | int | None]
 
@@ -25,13 +27,15 @@ ROUNDING = 1e-9  # 1 - 2/3 is more than 1/3
 class Cost:
     """What a rendering lost, which layers stayed float, and which limits do not hold.
 
-    `harms` tells how much each layer harms (`export.sensitivity`), where that was asked.
+    `harms` tells how much each layer harms (`export.sensitivity`), where that was asked; `flipped`
+    which samples get another verdict, the smallest defects first and good samples last.
     """
 
     float_layers: tuple[str, ...]
     losses: dict[str, float]
     broken: tuple[str, ...]
     harms: dict[str, float]
+    flipped: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ class Parity:
 def losses(exact: Metrics, int8: Metrics) -> dict[str, float]:
     """How far each limited metric fell from float to INT8; negative where it rose."""
     return {name: float(exact[name] or 0.0) - float(int8[name] or 0.0) for name in LIMITS}
+
+
+def flipped(exact: Sequence[Outcome], int8: Sequence[Outcome]) -> tuple[str, ...]:
+    """The samples whose gate is open in one and shut in the other, as `Cost` has them."""
+    both = zip(exact, int8, strict=True)
+    others = [(a.raw.true_px or math.inf, a.name) for a, b in both if a.opened != b.opened]
+    return tuple(name for _, name in sorted(others))
 
 
 def broken_limits(exact: Metrics, int8: Metrics) -> list[str]:

@@ -14,13 +14,12 @@ from calibration.calibrating import Calibration, calibration_tiles
 from export.correction import Shifts, corrected, shifts_of
 from export.cpu import quantize_for_cpu
 from export.fallback import fewest_float_layers
-from export.judging import Judged, Source, inspector_of, judge, measure
-from export.parity import Cost, broken_limits, losses
+from export.judging import Judged, Source, inspector_of, judge, outcomes_of
+from export.parity import Cost, broken_limits, flipped, losses
 from export.qdq import insert_qdq
 from export.sensitivity import harms
 from export.split import write_split
 from export.typed import insert_typed_qdq
-from runtime.manifest import Metrics
 from runtime.spec import Limits
 
 ASKED = 16  # calibration images for the sensitivity of the layers
@@ -33,8 +32,8 @@ console = Console(stderr=True)
 class Kind:
     """A kind of rendering: its folder, how it is made, and what its INT8 tensors are called.
 
-    `fused` is as onnxruntime can run it (`runtime.onnx_engine`); `rounds_as` names the first kind
-    that rounds the same.
+    `fused` is how onnxruntime runs it best (`runtime.onnx_engine`): its INT8 kernels are slow on
+    signed activations, and know no float16. `rounds_as` names the first kind that rounds the same.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Kind:
 
 
 CPU = Kind("cpu", quantize_for_cpu, "{}_QuantizeLinear_Output", "cpu")
-TENSORRT = Kind("tensorrt", insert_qdq, "{}.int8", "tensorrt")
+TENSORRT = Kind("tensorrt", insert_qdq, "{}.int8", "tensorrt", fused=False)
 TYPED = Kind("tensorrt/typed", insert_typed_qdq, "{}.int8", "tensorrt", fused=False)
 
 
@@ -74,55 +73,51 @@ class Quantizer:
     def render(self, kind: Kind, float_layers: Sequence[str], limits: Limits | None) -> Rendering:
         """One attempt. Without `limits` it gets a threshold of its own, and may promise."""
         folder = self.beside / f"{kind.name}-{len(float_layers)}"
-        write_split(self._quantized(kind, float_layers), folder, kind.border.format)
+        write_split(self.quantized(kind, float_layers), folder, kind.border.format)
         record = self.source.record
         if limits:
             inspector = inspector_of(folder, record, limits, fused=kind.fused)
-            metrics = measure(inspector, self.source.validation, record.input)
-            judged = Judged(inspector, None, metrics)
+            judged = Judged(inspector, None, outcomes_of(inspector, self.source))
         else:
             judged = judge(folder, self.source)
-        exact, found = self._compared(self.exact), self._compared(judged)
+        exact, found = (j.metrics_on(self.source.comparing) for j in (self.exact, judged))
         broken = broken_limits(exact, found)
         return Rendering(folder, float_layers, judged, losses(exact, found), broken)
 
     def harms(self, kind: Kind) -> dict[str, float]:
         """How much each layer harms, over calibration images; the most harmful first."""
-        tiles = self._tiles(ASKED)
+        tiles = self.tiles(ASKED)
         level = self.source.record.limits.mask_threshold
-        quantize = partial(self._quantized, kind)
+        quantize = partial(self.quantized, kind)
         return harms(self.model, quantize, tiles, level, fused=kind.fused)
 
-    def _quantized(self, kind: Kind, float_layers: Sequence[str]) -> ModelProto:
+    def quantized(self, kind: Kind, float_layers: Sequence[str]) -> ModelProto:
+        """The network as a rendering of this kind holds it, in one piece."""
         ranges = self.calibration.scales.ranges
         if kind.rounds_as not in self.shifts:
-            tiles = self._tiles(len(self.calibration.images.images))
+            tiles = self.tiles(len(self.calibration.images.images))
             self.shifts[kind.rounds_as] = shifts_of(
                 self.model, lambda model: kind.quantize(model, ranges, ()), tiles
             )
         model = corrected(self.model, self.shifts[kind.rounds_as], float_layers)
         return kind.quantize(model, ranges, float_layers)
 
-    def _tiles(self, most: int) -> list[npt.NDArray[np.uint8]]:
+    def tiles(self, most: int) -> list[npt.NDArray[np.uint8]]:
         """The tiles of at most so many calibration images, taken evenly."""
         images = self.calibration.images.images[:: -(-len(self.calibration.images.images) // most)]
         root, spec = self.source.dataset.root, self.source.record.input
         return list(calibration_tiles(images, root, self.exact.inspector, spec))
 
-    def _compared(self, judged: Judged) -> Metrics:
-        if self.source.missing:
-            return judged.metrics
-        return measure(judged.inspector, self.source.comparing, self.source.record.input)
-
 
 def held(
-    quantizer: Quantizer, kind: Kind, limits: Limits | None, harms: Mapping[str, float]
+    quantizer: Quantizer, kind: Kind, limits: Limits | None, twin: Cost | None = None
 ) -> tuple[Rendering, Cost]:
     """The rendering of this kind that keeps its limits with the fewest float layers, and its cost.
 
-    Where none keeps them, the last one that was tried. `harms` are asked where they are not known.
+    Where none keeps them, the last one that was tried. What is known of its `twin`, a kind that
+    rounds the same, is not asked again.
     """
-    harm = dict(harms)
+    harm = dict(twin.harms) if twin else {}
 
     def attempt(float_layers: Sequence[str]) -> Rendering:
         tried = quantizer.render(kind, float_layers, limits)
@@ -136,9 +131,9 @@ def held(
         harm.update({} if harm else quantizer.harms(kind))
         return list(harm)
 
-    found = fewest_float_layers(attempt, by_harm)
-    cost = Cost(tuple(found.float_layers), found.losses, tuple(found.broken), harm)
-    return found, cost
+    found = fewest_float_layers(attempt, by_harm, len(twin.float_layers) if twin else 0)
+    flips = flipped(quantizer.exact.outcomes, found.judged.outcomes)
+    return found, Cost(tuple(found.float_layers), found.losses, tuple(found.broken), harm, flips)
 
 
 def least_loss(renderings: Sequence[Rendering]) -> int:

@@ -19,7 +19,7 @@ UNFAITHFUL = ["WeightBiasQuantization"]
 class OnnxEngine:
     """The engine contract (`runtime.engine.Engine`) over two ONNX files.
 
-    Not `fused`, each Q and DQ is computed on its own: slowly, but with float16 scales too.
+    Not `fused`, each Q and DQ is computed on its own, with float16 scales too.
 
     Raises:
         EngineError: a file is no network that onnxruntime can load.

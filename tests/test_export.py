@@ -121,6 +121,16 @@ def test_an_int8_bundle_holds_every_rendering(int8_bundle):
     assert pictures
 
 
+def test_a_bundle_says_what_each_rendering_cost(int8_bundle, visible_set):
+    costs = json.loads((int8_bundle / "parity.json").read_bytes())["renderings"]
+    assert set(costs) == {"cpu", "tensorrt", "tensorrt/typed"}
+    val = {sample.name for sample in read_dataset(visible_set).split("val")}
+    for cost in costs.values():
+        assert cost["broken"] == []
+        assert set(cost["flipped"]) <= val
+    assert "other verdicts" in (int8_bundle / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_float16_rendering_is_typed_and_near_the_float_one(int8_bundle, six_images):
     exact, half = (
         OnnxEngine(folder / "gate.onnx", folder / "mask.onnx")

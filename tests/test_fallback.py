@@ -50,6 +50,16 @@ def test_int8_throughout_asks_for_no_sensitivity():
     assert attempts.tried == [0]
 
 
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_what_its_twin_needs_is_tried_first_and_less_is_not(of_its_twin, needed):
+    attempts = Attempts(needed)
+    found = fewest_float_layers(attempts.render, lambda: LAYERS, of_its_twin)
+    assert attempts.tried[0] == of_its_twin == min(attempts.tried)
+    assert len(found.float_layers) == max(needed, of_its_twin)
+    assert not found.broken
+    assert len(attempts.tried) == len(set(attempts.tried))
+
+
 @pytest.mark.parametrize("layers", [LAYERS, LAYERS[:1], []])
 def test_what_never_holds_ends_at_half_of_the_layers(layers):
     attempts = Attempts(1000)

@@ -1,9 +1,13 @@
 """What INT8 may lose against float: as the limits say, and never less than a sample."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from export.parity import SCHEMA, Cost, Parity, broken_limits, require_parity
+from export.parity import SCHEMA, Cost, Parity, broken_limits, flipped, require_parity
 from runtime.errors import QualityError
+from train.metrics import Outcome, Overlap
 
 PERFECT = {
     "n_defective": 3,
@@ -41,9 +45,33 @@ def test_a_fall_beyond_the_limits_is_told_by_metric():
     recall, precision = broken_limits(exact, int8)
     assert recall == "seg_recall fell by 1.0 points, from 1.000 to 0.990, limit 0.5"
     assert precision == "image_ap fell by 0.3 points, from 1.000 to 0.997, limit 0.3"
-    rendering = Cost(("a", "b"), {}, (recall, precision), {})
+    rendering = Cost(("a", "b"), {}, (recall, precision), {}, ())
     with pytest.raises(QualityError, match=r"^cpu: INT8 loses .* 2 layers in float: seg_r"):
         require_parity(Parity(SCHEMA, {"cpu": rendering}), "report.html")
+
+
+def seen(name, true_px, opened):
+    counts = Overlap(true_px, 0, 0)
+    return Outcome(
+        name=name,
+        kind="pit",
+        group=name,
+        defective=true_px > 0,
+        drawn=True,
+        score=0.5,
+        opened=opened,
+        raw=counts,
+        gated=counts,
+        classes=(),
+        contrast=math.nan,
+    )
+
+
+def test_other_verdicts_are_told_the_smallest_defect_first_and_good_samples_last():
+    sizes = {"good": 0, "large": 900, "small": 4, "kept": 2, "middle": 30}
+    exact = [seen(name, size, opened=True) for name, size in sizes.items()]
+    int8 = [replace(outcome, opened=outcome.name == "kept") for outcome in exact]
+    assert flipped(exact, int8) == ("small", "middle", "large", "good")
 
 
 def test_int8_may_be_better():

@@ -1,11 +1,12 @@
-"""What INT8 costs, by the images that its ranges are taken from, and by how they are taken.
+"""What INT8 costs, by the images that its ranges are taken from, and with biases as they are.
 
     python tests/benchmarks/int8.py --sets FOLDER --runs runs/ablation --out runs/int8
 
-FOLDER holds the datasets, --runs what `ablation.py` trained. Each model is quantised as a whole, no
-layer goes back to float; the last row is what `export` makes of it, with the layers in float that
-its limits need. The threshold is chosen anew on validation, as `export` does, and the test split is
-measured. With --write the tables go into export/README.md.
+FOLDER holds the datasets, --runs what `ablation.py` trained, its row "defectgate" with every seed.
+Each model is quantised as a whole, no layer goes back to float; the last row has the layers in
+float that the limits of `export` need. The threshold is chosen anew on validation, as `export`
+does, and the test split is measured. What is measured is kept in --out and not measured again,
+unless the network is another; with --write the tables go into export/README.md.
 
 NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
 names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
@@ -19,34 +20,33 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import ablation
 import numpy as np
 import numpy.typing as npt
 import onnx
 from rich.console import Console
 from tables import cell, put, table
 
-from calibration.calibrating import calibration_tiles, embeddings_of
-from calibration.ranges import activation_ranges
-from calibration.selection import choose, record_of
-from calibration.settings import CalibrationSettings, RangeMethod
-from export.correction import corrected, shifts_of
-from export.exporting import ExportSettings, export
+from calibration.calibrating import Calibration, calibration_tiles, embeddings_of
+from calibration.ranges import Scales, activation_ranges
+from calibration.selection import CalibrationSet, choose, record_of
+from calibration.settings import RangeMethod
 from export.float_onnx import float_onnx, part_of
-from export.judging import Promise, Source, inspector_of, source_of
-from export.renderings import CPU, TENSORRT, Kind
+from export.judging import Judged, Promise, Source, inspector_of, judge, source_of
+from export.renderings import CPU, TENSORRT, Kind, Quantizer, held
 from export.split import write_split
-from runtime.errors import QualityError
 from runtime.inspection import Inspector
+from runtime.record import write_atomically
 from runtime.spec import Limits
-from train.checkpoint import load_model
+from train.checkpoint import RECORD, load_model, load_record
 from train.dataset import read_dataset
 from train.evaluation import choose_threshold, outcome, predictions
 from train.judge import WholeOnnxEngine
@@ -96,15 +96,24 @@ class Network:
         network, self.record = load_model(run)
         dataset = read_dataset(data).taught(self.record.class_names)
         self.source: Source = source_of(self.record, dataset, PROMISE)
-        self.run, self.data, self.folder, self.seed = run, data, folder, seed
+        self.folder, self.seed = folder, seed
         model = float_onnx(network, self.record.input)
         write_split(model, folder / "float")
         self.model = part_of(model, ["image"], ["score", "mask"])
         onnx.save(self.model, folder / "model.onnx")
         self.float = inspector_of(folder / "float", self.record, Limits())
         self.training = dataset.split("train")
-        self.embeddings = embeddings_of(self.float, self.record.input, self.training)
         self.exact = self.outcomes(self.float)
+        self.quantizers: dict[tuple[str, ...], Quantizer] = {}
+
+    @cached_property
+    def embeddings(self) -> npt.NDArray[np.float64]:
+        """How the encoder sees the training samples."""
+        return embeddings_of(self.float, self.record.input, self.training)
+
+    def inspector(self, folder: Path, kind: Kind) -> Inspector:
+        """What judges by the rendering in `folder`."""
+        return inspector_of(folder, self.record, Limits(), fused=kind.fused)
 
     def outcomes(self, inspector: Inspector) -> list[Outcome]:
         """What becomes of the test samples, with the threshold that `export` would choose."""
@@ -114,67 +123,82 @@ class Network:
         seen = predictions(inspector, test, self.record.input)
         return [outcome(prediction, limits) for prediction in seen]
 
-    def metrics(self, outcomes: list[Outcome]) -> dict[str, Any]:
-        """Their metrics, and how many verdicts are other than those of the float network."""
+    def metrics(self, inspector: Inspector, float_layers: int | None = 0) -> dict[str, Any]:
+        """Its metrics, and how many verdicts are other than those of the float network."""
+        outcomes = self.exact if inspector is self.float else self.outcomes(inspector)
         flipped = sum(a.opened != b.opened for a, b in zip(outcomes, self.exact, strict=True))
-        return {**summary(outcomes, 0.0), "flipped": flipped, "float_layers": 0}
+        return {**summary(outcomes, 0.0), "flipped": flipped, "float_layers": float_layers}
 
-    def chosen(self, choice: Choice) -> list[Sample] | None:
-        """The calibration images; None where the set has not got them."""
+    def chosen(self, choice: Choice) -> list[Sample]:
+        """The calibration images; none where the set has not got them."""
         share = choice.share
         if share == DEFECT_RICH and all(sample.defective for sample in self.training):
             share = 1.0
         wanted = {True: None, False: None} if share is None else _numbers(choice.images, share)
         have = {d: [s for s in self.training if s.defective == d] for d in (True, False)}
         if any((wanted[d] or 0) > len(have[d]) for d in have):
-            return None
+            return []
         if choice.at_random:
             pool = self.training if share is None else have[False]
             return random.Random(self.seed).sample(pool, min(choice.images, len(pool)))  # noqa: S311
         return [s for s, _, _ in choose(self.training, self.embeddings, choice.images, share or 0)]
 
+    def quantizer(self, samples: Sequence[Sample]) -> Quantizer:
+        """What quantises by these images; the same images are looked at once."""
+        names = tuple(sample.name for sample in samples)
+        if names not in self.quantizers:
+            root, spec = self.source.dataset.root, self.record.input
+            images = tuple(record_of(s.image, s.name, "", "") for s in samples)
+            tiles = calibration_tiles(images, root, self.float, spec)
+            ranges = activation_ranges(self.folder / "model.onnx", tiles, RangeMethod.MINMAX)
+            calibration = Calibration(
+                CalibrationSet(1, "", "", 0.0, images),
+                Scales(1, RangeMethod.MINMAX, "", "", ranges),
+            )
+            exact = Judged(self.float, None, ())
+            self.quantizers[names] = Quantizer(
+                self.model, calibration, self.source, exact, self.folder
+            )
+        return self.quantizers[names]
+
     def quantized(
         self, choice: Choice, kinds: Sequence[Kind] = (CPU, TENSORRT)
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> dict[str, dict[str, Any]]:
         """The metrics of the renderings `kinds`, by name, over the images of `choice`."""
-        if choice.exported:
-            yield from self.exported(choice)
-            return
         samples = self.chosen(choice)
-        if samples is None:
-            return
-        images = [record_of(s.image, s.name, "", "") for s in samples]
-        root = self.source.dataset.root
-        tiles = list(calibration_tiles(images, root, self.float, self.record.input))
+        if not samples:
+            return {}
+        quantizer = self.quantizer(samples)
+        if choice.exported:
+            return self.exported(quantizer)
         if choice.model_optimizer:
-            yield TENSORRT.name, self.metrics(self.outcomes(self.model_optimized(tiles)))
-            return
-        ranges = activation_ranges(self.folder / "model.onnx", tiles, RangeMethod.MINMAX)
+            optimized = self.model_optimized(quantizer.tiles(choice.images))
+            return {TENSORRT.name: self.metrics(optimized)}
+        ranges = quantizer.calibration.scales.ranges
+        found = {}
         for kind in kinds:
-            model = self.model
-            if choice.corrected:
-                rounded = partial(kind.quantize, ranges=ranges, float_layers=())
-                model = corrected(model, shifts_of(model, rounded, tiles), ())
             with tempfile.TemporaryDirectory() as beside:
                 folder = Path(beside) / kind.name
-                write_split(kind.quantize(model, ranges, ()), folder, kind.border.format)
-                inspector = inspector_of(folder, self.record, Limits())
-                yield kind.name, self.metrics(self.outcomes(inspector))
+                if choice.corrected:
+                    model = quantizer.quantized(kind, ())
+                else:
+                    model = kind.quantize(self.model, ranges, ())
+                write_split(model, folder, kind.border.format)
+                found[kind.name] = self.metrics(self.inspector(folder, kind))
+        return found
 
-    def exported(self, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
-        """As `quantized`, by `defectgate export`; nothing where it refuses the model."""
-        bundle, calibrate = self.folder / "bundle", CalibrationSettings(choice.images)
-        asked = ExportSettings(self.run, bundle, self.data, True, None, calibrate, PROMISE, None)  # noqa: FBT003
-        try:
-            export(asked)
-        except QualityError as error:
-            console.print(str(error))
-            return
-        parity = json.loads((bundle / "parity.json").read_bytes())["renderings"]
+    def exported(self, quantizer: Quantizer) -> dict[str, dict[str, Any]]:
+        """With the layers in float that `export` finds; nothing where it would refuse."""
+        judged = judge(self.folder / "float", self.source)
+        found, limits = {}, None
         for kind in (CPU, TENSORRT):
-            inspector = inspector_of(bundle / kind.name, self.record, Limits())
-            layers = {"float_layers": len(parity[kind.name]["float_layers"])}
-            yield kind.name, self.metrics(self.outcomes(inspector)) | layers
+            rendering, cost = held(replace(quantizer, exact=judged), kind, limits)
+            if cost.broken:
+                return {}
+            limits = limits or rendering.judged.inspector.limits
+            inspector = self.inspector(rendering.folder, kind)
+            found[kind.name] = self.metrics(inspector, len(cost.float_layers))
+        return found
 
     def model_optimized(self, tiles: list[Any]) -> Inspector:
         """The network as NVIDIA's Model-Optimizer quantises it with its largest magnitudes."""
@@ -204,14 +228,20 @@ def optimize(model: Path, images: npt.NDArray[np.uint8], out: Path, search: list
 
 def main() -> None:
     """Measure what is not measured yet, then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("--runs", type=Path, required=True, help="what ablation.py trained")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 on")
     parser.add_argument("--model-optimizer", type=Path, help="folder with NVIDIA's Model-Optimizer")
     parser.add_argument("--write", action="store_true", help="put the tables into export/README.md")
     asked = parser.parse_args()
+    runs = [run_of(asked.runs, name, seed) for name in SETS for seed in range(asked.seeds)]
+    lacking = [run.name for run in runs if not (run / RECORD).exists()]
+    if lacking:
+        parser.error(f"{asked.runs} lacks {', '.join(lacking)}: run ablation.py")
     choices = ROWS
     if asked.model_optimizer:
         sys.path.append(str(asked.model_optimizer))
@@ -221,7 +251,7 @@ def main() -> None:
     tables = []
     for name in SETS:
         results = [
-            measured(asked.runs / f"{name}-row2-seed{seed}", asked.sets / name, asked.out, choices)
+            measured(asked.runs, asked.sets, asked.out, name, seed, choices)
             for seed in range(asked.seeds)
         ]
         tables.append(results_table(name, results, choices))
@@ -231,31 +261,51 @@ def main() -> None:
         put("export/README.md", "int8", text)
 
 
-def measured(run: Path, data: Path, out: Path, choices: tuple[Choice, ...]) -> dict[str, Any]:
-    """The metrics of one network by row, kept in `out` from one call to the next."""
-    kept = out / f"{run.name}.json"
+def run_of(runs: Path, name: str, seed: int) -> Path:
+    """Where `ablation.py` left the whole method's network."""
+    row = list(ablation.ROWS).index("defectgate")
+    return ablation.result_of(runs, name, row, seed).with_suffix("")
+
+
+def results_of(run: Path, out: Path) -> tuple[Path, dict[str, Any]]:
+    """The file in `out` that keeps what is measured of a network, and what it holds of this one."""
+    kept, weights = out / f"{run.name}.json", load_record(run).weights_sha256
     results = json.loads(kept.read_bytes()) if kept.exists() else {}
+    return kept, results if results.get("weights") == weights else {"weights": weights}
+
+
+def measured(
+    runs: Path, sets: Path, out: Path, name: str, seed: int, choices: Sequence[Choice]
+) -> dict[str, Any]:
+    """The metrics of one network by row, kept in `out` from one call to the next."""
+    run = run_of(runs, name, seed)
+    kept, results = results_of(run, out)
     missing = [choice for choice in choices if choice.title not in results]
     if not missing:
         return results
     with tempfile.TemporaryDirectory() as folder:
-        network = Network(run, data, Path(folder), int(run.name[-1]))
-        results["float"] = {"": network.metrics(network.exact) | {"float_layers": None}}
+        network = Network(run, sets / name, Path(folder), seed)
+        results["float"] = {"": network.metrics(network.float, None)}
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
-            results[choice.title] = dict(network.quantized(choice))
-            kept.write_text(json.dumps(results), encoding="utf-8")
+            results[choice.title] = network.quantized(choice)
+            write_atomically(kept, json.dumps(results).encode())
     return results
 
 
-def results_table(name: str, results: list[dict[str, Any]], choices: tuple[Choice, ...]) -> str:
-    """The rows of one dataset: mean and spread (lowest to highest) over the seeds."""
+def results_table(name: str, results: list[dict[str, Any]], choices: Sequence[Choice]) -> str:
+    """The rows of one dataset: mean and spread (lowest to highest) over the seeds.
+
+    Seeds without a result, such as one that `export` would refuse, are left out and told.
+    """
     rows = []
     for title in ("float", *(choice.title for choice in choices)):
-        for kind in results[0][title] or {"": {}}:
-            found = [result[title].get(kind, {}) for result in results]
-            cells = [cell([f.get(key) for f in found]) for key in COLUMNS.values()]
-            rows.append([title, kind, *cells])
+        kinds = dict.fromkeys(kind for result in results for kind in result[title])
+        for kind in kinds or [""]:
+            found = [result[title][kind] for result in results if kind in result[title]]
+            some = f" ({len(found)} of {len(results)})" if 0 < len(found) < len(results) else ""
+            cells = [cell([f[key] for f in found]) for key in COLUMNS.values()]
+            rows.append([title + some, kind, *cells])
     names = ["images", "rendering", *COLUMNS]
     return table(f"{name}, test split, {len(results)} seeds", names, rows)
 

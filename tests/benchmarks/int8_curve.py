@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from int8 import COLUMNS, DEFECT_RICH, Choice, Network, console
+from int8 import COLUMNS, DEFECT_RICH, Choice, Network, console, results_of, run_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tables import ROOT, cell, put, table
 
 from export.renderings import TENSORRT
+from runtime.record import write_atomically
 
 SHARES, NUMBERS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), (8, 16, 32, 64, 128, 256)
 Ranges = partial(Choice, corrected=False)
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put them into export/")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    results = measured(asked.runs / f"{SET}-row2-seed0", asked.sets / SET, asked.out)
+    results = measured(asked.runs, asked.sets / SET, asked.out)
     text = results_table(results)
     sys.stdout.write(text + "\n")
     if asked.write:
@@ -51,21 +52,21 @@ def main() -> None:
         picture(results).savefig(ROOT / "export" / "calibration.svg", metadata={"Date": None})
 
 
-def measured(run: Path, data: Path, out: Path) -> Results:
+def measured(runs: Path, data: Path, out: Path) -> Results:
     """The metrics of one network by choice, kept in `out` from one call to the next."""
-    kept = out / f"{run.name}.json"
-    results: dict[str, dict[str, Any]] = json.loads(kept.read_bytes()) if kept.exists() else {}
+    run = run_of(runs, SET, 0)
+    kept, results = results_of(run, out)
     missing = [choice for choice in CHOICES if choice.title not in results]
     if not missing:
         return results
     with tempfile.TemporaryDirectory() as folder:
         network = Network(run, data, Path(folder), 0)
-        results["float"] = network.metrics(network.exact)
+        results["float"] = network.metrics(network.float)
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
-            found = dict(network.quantized(choice, [TENSORRT]))
+            found = network.quantized(choice, [TENSORRT])
             results[choice.title] = found.get(TENSORRT.name, {})
-            kept.write_text(json.dumps(results), encoding="utf-8")
+            write_atomically(kept, json.dumps(results).encode())
     return results
 
 
