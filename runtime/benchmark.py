@@ -1,8 +1,9 @@
 """How long a bundle takes here, by trtexec's conventions.
 
 Five phases, which take turns, so that a machine that grows warm or busy does so for all of them:
-`gate` and `mask` are the engine's calls alone; `shut` and `open` are a frame in memory whose gate
-stays shut, or opens on every tile; `stream` is the source as it comes, from capture to verdict.
+`gate` and `mask` are the engine's calls alone, of as many tiles as it takes at once and of one;
+`shut` and `open` are a frame in memory whose gate stays shut, or opens on every tile; `stream` is
+the source as it comes, from capture to verdict.
 """
 
 import time

@@ -126,8 +126,11 @@ class Inspector:
         for part in self.score(frame, clock):
             if not np.isfinite(part.scores).all():
                 return _unknown(frame, clock, "the score is not a number")
-            best = max(best, float(part.scores.max()))
-            masks |= self._masks(part, clock)
+            highest = float(part.scores.max())
+            best = max(best, highest)
+            if highest >= self.limits.threshold:
+                masks |= self._masks(part)
+                clock.lap("mask")
         answer = answer_to(best, self.limits)
         if answer is Answer.OK:
             return Inspection(_verdict(frame, answer, best, _Findings(), clock))
@@ -166,13 +169,10 @@ class Inspector:
             preprocess(np.asarray(frame.pixels), frame.format, tile, image, turn=frame.turn)
         return batch
 
-    def _masks(self, part: Scored, clock: Clock) -> dict[int, Mask]:
+    def _masks(self, part: Scored) -> dict[int, Mask]:
         """The masks of the tiles that open, by their number in the frame."""
         opened = open_tiles(part.scores, self.limits.threshold)
-        masks = {part.first + tile: self.engine.mask(part.skips, tile) for tile in opened}
-        if masks:
-            clock.lap("mask")
-        return masks
+        return {part.first + tile: self.engine.mask(part.skips, tile) for tile in opened}
 
     def _findings(self, canvas: Canvas) -> _Findings:
         limits = self.limits
