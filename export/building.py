@@ -19,7 +19,7 @@ from rich.table import Table
 
 from export.plan import Recipe, build_plan, recipes, release_of
 from runtime.engine import MOST_TILES
-from runtime.errors import DefectgateError, EngineError, QualityError
+from runtime.errors import DefectgateError, EngineError, GpuLostError, QualityError
 from runtime.golden import check_golden, golden_frames
 from runtime.gpu import Device, this_device
 from runtime.inspection import Inspector
@@ -129,6 +129,8 @@ def _attempt(
 ) -> _Built:
     try:
         return _built(bundle, recipe, options, timing_file, progress)
+    except GpuLostError:
+        raise
     except (EngineError, QualityError) as error:
         return _Built(Candidate(recipe.precision.value, refused=str(error)), {}, error)
 

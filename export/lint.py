@@ -93,7 +93,7 @@ class _Linter:
     def __init__(self, model: ModelProto, highest_opset: int) -> None:
         self.model = model
         self.highest_opset = highest_opset
-        self.opset = max((o.version for o in model.opset_import if not o.domain), default=0)
+        self.opset = max((o.version for o in model.opset_import if o.domain in STANDARD), default=0)
         self.nodes = [node for node in model.graph.node if node.domain in STANDARD]
         self.constants = _constants(model)
         self.inputs = {tensor.name: tensor for tensor in model.graph.input}

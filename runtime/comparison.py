@@ -117,7 +117,7 @@ def _resampled(medians: Times, rng: np.random.Generator) -> Times:
 
 
 def _quiet(medians: Times) -> Times:
-    """The mean over the quietest turns."""
+    """The mean over the quietest turns: a slowdown that spares so many is not seen."""
     count = max(1, round(QUIET_TURNS * medians.shape[-1]))
     mean: Times = np.sort(medians)[..., :count].mean(axis=-1)
     return mean

@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class CallTimes:
-    """What one call took on a device, in ms, by the device's own events; `enqueue` on the host."""
+    """What one call took, in ms: `compute` by the device's own events, the rest on the host."""
 
     enqueue: float
     h2d: float

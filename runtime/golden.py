@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import ManifestError, QualityError
+from runtime.errors import EngineError, ManifestError, QualityError
 from runtime.frame import Frame
 from runtime.images import read_image
 from runtime.inspection import Inspection, Inspector, foreground
@@ -46,12 +46,12 @@ class Golden:
 class GoldenCheck:
     """How many golden images got each verdict, and how far a score lay off at most.
 
-    `lost_iou` is how far the masks' mean IoU fell.
+    `lost_iou` is how far the masks' mean IoU fell; None where no true mask is on record.
     """
 
     verdicts: Counter[Answer]
     largest_difference: float
-    lost_iou: float
+    lost_iou: float | None
 
 
 def has_golden(bundle: Bundle) -> bool:
@@ -77,6 +77,7 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
 
     Raises:
         ManifestError: the bundle has none, or one cannot be read.
+        EngineError: the device failed.
         QualityError: one gets another verdict, or their masks are not what they were.
     """
     verdicts: Counter[Answer] = Counter()
@@ -85,20 +86,21 @@ def check_golden(bundle: Bundle, inspector: Inspector) -> GoldenCheck:
     for frame, image in golden_frames(bundle):
         inspection = inspector.inspect(frame)
         found = inspection.verdict
+        if found.verdict is Answer.UNKNOWN:
+            raise inspection.end or EngineError(f"{image.file}: {found.reason}")
         if found.verdict is not image.verdict:
-            got = found.reason or f"score {found.score}"
             raise QualityError(
-                f"{bundle.root / FOLDER / image.file}: got {found.verdict.value}, {got}, expected "
-                f"{image.verdict.value}, score {image.score:.4f}: {inspector.engine.name} does not "
-                f"compute what the bundle was proven with; {MEND}"
+                f"{bundle.root / FOLDER / image.file}: got {found.verdict.value}, score "
+                f"{found.score}, expected {image.verdict.value}, score {image.score:.4f}: "
+                f"{inspector.engine.name} does not compute what the bundle was proven with; {MEND}"
             )
         verdicts[found.verdict] += 1
         largest = max(largest, abs((found.score or 0.0) - image.score))
         if image.truth and image.iou is not None:
             truth = read_image(bundle.root / FOLDER / image.truth, 1) > 0
             lost.append(image.iou - iou(inspection, truth, inspector.limits))
-    lost_iou = fmean(lost) if lost else 0.0
-    if lost_iou > MOST_LOST_IOU:
+    lost_iou = fmean(lost) if lost else None
+    if lost_iou is not None and lost_iou > MOST_LOST_IOU:
         raise QualityError(
             f"{bundle.root / FOLDER}: the masks' mean IoU fell by {lost_iou:.3f}, limit "
             f"{MOST_LOST_IOU}: {inspector.engine.name} does not draw what the bundle was proven "

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-END, TAIL = b"\xff\xd9", 1024  # some cameras fill up what follows it
+START, END, TAIL = b"\xff\xd8", b"\xff\xd9", 1024  # some cameras fill up what follows it
 MARK = 0xFF
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a segment that says the size
 WITHOUT_LENGTH = {*range(0xC0), *range(0xD0, 0xDA)}
@@ -30,8 +30,10 @@ def decoded(
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG claims; None where its segments do not lead there."""
-    at = 2
+    """(width, height) that a JPEG claims; None where this is none, or its segments lead nowhere."""
+    if not data.startswith(START):
+        return None
+    at = len(START)
     while at + 9 <= len(data) and data[at] == MARK:
         marker = data[at + 1]
         if marker in FRAMES:

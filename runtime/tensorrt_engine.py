@@ -85,7 +85,7 @@ class TensorRtEngine:
             lambda session: session.gate(images, self.threshold, timed=self.timed)
         )
         if not np.isfinite(scores).all():
-            self.close()
+            self._give_up()
             raise EngineError("the score is not a number; the GPU's context is made anew")
         return scores, number
 
@@ -117,15 +117,19 @@ class TensorRtEngine:
                 sys.stderr.write(f"CUDA graphs cannot be used: {self._said}; enqueued instead\n")
         return self._session
 
+    def _give_up(self) -> None:
+        self.close()
+        self._failed = True
+
     def _anew(self) -> "_Session":
         try:
-            session = _opened(self._plans, self._dla_core, spin=self._spin, graphs=self._graphs)
+            gpu = _gpu(spin=self._spin)
         except EngineError as error:
             if not self._failed:
                 raise
             raise GpuLostError(f"this process has lost the GPU, start it again: {error}") from error
         self._failed = False
-        return session
+        return _opened(gpu, self._plans, self._dla_core, spin=self._spin, graphs=self._graphs)
 
     def _run(self, work: Any) -> Any:
         session = self._live()
@@ -133,14 +137,12 @@ class TensorRtEngine:
             return work(session)
         except session.gpu.faults as error:
             traceback.clear_frames(error.__traceback__)
-            self.close()
-            self._failed = True
+            self._give_up()
             said = str(error).partition("\n")[0]
             raise EngineError(f"tensorrt: {said}; the GPU's context is made anew") from error
 
 
-def _opened(plans: Networks, dla_core: int | None, **how: bool) -> "_Session":
-    gpu = _gpu(spin=how["spin"])
+def _opened(gpu: Gpu, plans: Networks, dla_core: int | None, **how: bool) -> "_Session":
     session = _Session(gpu, **how)
     try:
         session.load(plans, dla_core)

@@ -51,7 +51,7 @@ def noisy(rng, factor=1.0, turns=20, calls=40):
 
 def disturbed(rng, turns, share=0.4):
     """The same, where a neighbour slows a part of the turns, one after the other, by a third."""
-    first = rng.integers(len(turns) + 1)
+    first = rng.integers(len(turns))
     slowed = [(first + i) % len(turns) for i in range(round(share * len(turns)))]
     return [np.multiply(t, 1.33).tolist() if i in slowed else t for i, t in enumerate(turns)]
 

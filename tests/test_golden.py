@@ -6,7 +6,7 @@ import shutil
 import msgspec
 import pytest
 
-from runtime.errors import QualityError
+from runtime.errors import GpuLostError, QualityError
 from runtime.golden import check_golden
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import MANIFEST, Manifest, open_bundle, seal_bundle
@@ -46,7 +46,7 @@ def test_a_bundle_as_it_was_made_is_verified(defectgate, int8_bundle):
     assert 0 < n_defective < len(images)
     assert f"{int8_bundle}: {n_files} files as they were sealed\n" in done.stdout
     assert f"makes one: {n_defective} NG, {len(images) - n_defective} OK; scores" in done.stdout
-    assert "scores off by 0.0000 at most, the masks' mean IoU down by" in done.stdout
+    assert "scores off by 0.0000 at most, their masks' mean IoU by" in done.stdout
 
 
 def test_another_verdict_is_refused_with_status_3(defectgate, bundle):
@@ -94,7 +94,7 @@ def test_masks_that_are_worse_are_refused(defectgate, bundle, fall, status):
     if status:
         assert f"{bundle}/golden: the masks' mean IoU fell by 0.060, limit 0.05: " in done.stderr
     else:
-        assert "the masks' mean IoU down by 0.0400" in done.stdout
+        assert "their masks' mean IoU by -0.0400" in done.stdout
 
 
 def test_a_mask_head_that_draws_nothing_is_refused(bundle):
@@ -106,6 +106,17 @@ def test_a_mask_head_that_draws_nothing_is_refused(bundle):
     blank = Blank(bundle / "cpu/gate.onnx", bundle / "cpu/mask.onnx")
     with pytest.raises(QualityError, match=r"does not draw what the bundle was proven with"):
         check_golden(opened, inspector_of_bundle(opened, blank))
+
+
+def test_a_device_that_fails_is_no_matter_of_quality(bundle):
+    class Lost(OnnxEngine):
+        def gate(self, _):
+            raise GpuLostError("start it again")
+
+    opened = open_bundle(bundle)
+    lost = Lost(bundle / "cpu/gate.onnx", bundle / "cpu/mask.onnx")
+    with pytest.raises(GpuLostError, match="start it again"):
+        check_golden(opened, inspector_of_bundle(opened, lost))
 
 
 def test_a_changed_file_is_named(defectgate, bundle):

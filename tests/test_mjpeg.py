@@ -48,6 +48,13 @@ def test_a_torn_one_is_a_fault(count):
     assert fault == f"/dev/video0: the frame's {count} bytes are no whole JPEG"
 
 
+def test_what_begins_as_another_format_is_a_fault():
+    bitmap = np.concatenate([np.frombuffer(b"BM", np.uint8), JPEG[2:]])
+    picture, fault = decoded(bitmap, SIZE, CAMERA)
+    assert picture is None
+    assert fault == f"/dev/video0: the frame's {len(JPEG)} bytes are no whole JPEG"
+
+
 @pytest.mark.parametrize("size", [(65500, 65500), (20000, 20000), (50, 30), (24, 40)])
 def test_one_of_another_size_is_a_fault_before_it_takes_memory(size):
     picture, fault = decoded(claiming(*size), SIZE, CAMERA)

@@ -1,5 +1,6 @@
 """Pasted defects: whole, at the level of their new surface, and nothing else is changed."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -72,6 +73,15 @@ def test_defects_at_the_border_and_over_everything_are_pasted_too(box, seed):
     surface = np.full((1, SIDE, SIDE), 150, np.uint8)
     _, coverage = paste(surface, *donor(60, 40, box))
     assert coverage.any()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_nothing_of_a_defect_is_pasted_beside_its_mask(seed):
+    torch.manual_seed(seed)
+    surface = np.full((1, SIDE, SIDE), 150, np.uint8)
+    pasted, coverage = paste(surface, *donor(60, 80, (20, 0, 20, 6)))
+    far = cv2.dilate(coverage[0], np.ones((9, 9), np.uint8)) == 0
+    assert np.abs(pasted[0].astype(int) - 150)[far].max() < 20
 
 
 def test_every_class_keeps_its_own_mask():

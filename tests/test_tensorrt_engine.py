@@ -289,7 +289,7 @@ def test_a_score_that_is_no_number_is_unknown(engine_for, bundle, frames, monkey
     assert verdict.verdict is not Answer.UNKNOWN
 
 
-def test_a_gpu_that_stays_away_is_asked_again_for_every_frame(
+def test_a_closed_engine_asks_for_the_gpu_again_at_every_frame(
     engine_for, bundle, frames, monkeypatch
 ):
     engine = engine_for()

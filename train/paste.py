@@ -17,9 +17,9 @@ STRENGTH = (0.6, 1.3)  # and stands out as much from its surface as it did, time
 def paste(image: Planes, donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     """The good `image` (C, H, W) with the donor's defect at a random place, and its mask (K, H, W).
 
-    `donor` (C, h, w) has the defect where `drawn` (K, h, w) is not 0. The defect keeps its grain,
-    takes on the level of the new surface, and is turned, sized, and made stronger or fainter. One
-    that is larger than the image is left where it is.
+    `donor` (C, h, w) has the defect where `drawn` (K, h, w) is not 0. The defect takes on
+    the level of the new surface, and is turned, sized, and made stronger or fainter. One that is
+    larger than the image is left where it is.
     """
     pasted = image.copy()
     coverage = np.zeros((len(drawn), *image.shape[1:]), np.uint8)
@@ -54,9 +54,10 @@ def _turned(donor: Planes, drawn: Planes) -> tuple[Planes, Planes]:
     centre = float(columns.mean()), float(rows.mean())
     matrix = cv2.getRotationMatrix2D(centre, 360 * turn, SIZE ** (2 * size - 1))
     turned = warped(drawn, matrix, cv2.BORDER_CONSTANT)
-    if not turned.any():  # too thin to be sized
+    if not np.array_equal(turned.any((1, 2)), drawn.any((1, 2))):  # one was too thin to be sized
         return donor, drawn
-    return warped(donor, matrix, cv2.BORDER_REFLECT_101), turned
+    # Repeated, not mirrored: a defect at the border would come back beside its mask.
+    return warped(donor, matrix, cv2.BORDER_REPLICATE), turned
 
 
 def _window(drawn: Image) -> tuple[slice, slice]:
