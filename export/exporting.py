@@ -94,7 +94,9 @@ def export(settings: ExportSettings) -> Manifest:
         write_split(typed(onnx.load(root / "model.onnx")), root / HALF)
         if not judged.guarantee:
             say_what_is_missing(source)
-        write_golden(root / "golden", judged.inspector, source.validation, record.input.channels)
+        golden = root / "golden"
+        if not write_golden(golden, judged.inspector, source.validation, record.input.channels):
+            console.print("no defect of validation opens the gate: `verify` will refuse the bundle")
         manifest = _manifest(settings, source, judged, calibration, metrics, work)
         seal_bundle(root, manifest)
         if parity:

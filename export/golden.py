@@ -19,8 +19,10 @@ from train.sample import Sample
 
 def write_golden(
     folder: Path, inspector: Inspector, samples: Sequence[Sample], channels: int, each: int = 4
-) -> None:
+) -> bool:
     """Copy the `each` clearest defective and good of `samples`, and write what they get.
+
+    Whether one of them opens the gate: without, an engine that finds nothing would pass.
 
     Clearest: farthest from any limit, so that another engine's rounding changes no verdict.
     """
@@ -51,6 +53,7 @@ def write_golden(
         golden = GoldenVerdict(name, verdict.verdict, verdict.score or 0.0)
         images.append(_with_truth(golden, folder, inspector, sample, channels))
     write_record(folder / VERDICTS, Golden(SCHEMA, tuple(images)))
+    return any(image.verdict is not Answer.OK for image in images)
 
 
 def _with_truth(

@@ -84,21 +84,25 @@ def result_of(out: Path, name: str, row: int, seed: int) -> Path:
 
 
 def measure(sets: Path, out: Path, name: str, row: int, seed: int) -> None:
-    """Train and evaluate one run in a process of its own, unless that was done."""
-    result = result_of(out, name, row, seed)
+    """Train and evaluate one run of the tables."""
+    settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
+    measure_apart(sets / name, result_of(out, name, row, seed), settings, "test")
+
+
+def measure_apart(data: Path, result: Path, settings: dict[str, object], split: str) -> None:
+    """Train and evaluate in a process of its own, unless that was done."""
     if result.exists():
         return
-    out.mkdir(parents=True, exist_ok=True)
-    settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
-    command = [sys.executable, __file__, "one", str(sets / name), str(result), json.dumps(settings)]
+    result.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, __file__, "one", str(data), str(result), json.dumps(settings), split]
     with result.with_suffix(".log").open("a", encoding="utf-8") as log:
         environment = os.environ | ENVIRONMENT
         done = subprocess.run(command, check=False, stdout=log, stderr=log, env=environment)
     console.print(f"{result.stem}: {'failed, see' if done.returncode else 'done,'} {log.name}")
 
 
-def one(data: Path, result: Path, changes: dict[str, object]) -> None:
-    """Train with the settings `changes`, and write the metrics on test to `result`."""
+def one(data: Path, result: Path, changes: dict[str, object], split: str) -> None:
+    """Train with the settings `changes`, and write the metrics on `split` to `result`."""
     from train.checkpoint import RECORD
     from train.resume import STATE
     from train.scorecard import evaluate
@@ -109,7 +113,7 @@ def one(data: Path, result: Path, changes: dict[str, object]) -> None:
     stopped = (run / STATE).exists()
     if not (run / RECORD).exists():
         train(TrainSettings(data, run, precision="bf16-mixed", resume=stopped, **changes))
-    evaluate(run, data, "test", result, None)
+    evaluate(run, data, split, result, None)
 
 
 def results_table(out: Path, name: str, seeds: int) -> str:
@@ -128,6 +132,6 @@ def results_table(out: Path, name: str, seeds: int) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
-        one(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
+        one(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5])
     else:
         main()
