@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tables import table
+from tables import put, table
 
 from runtime import _native
 from runtime.components import find_defects
@@ -53,12 +53,16 @@ def main() -> None:
     """Print the three tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--sets", type=Path, help="folder of datasets; without it, no blobs")
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
     tables = [preprocessing_table(), loop_table()]
     if asked.sets:
         tables.insert(1, blobs_table(asked.sets))
-    sys.stdout.write("\n\n".join(tables) + "\n")
+    text = "\n\n".join(tables)
+    sys.stdout.write(text + "\n")
+    if asked.write:
+        put("README.md", "native", text)
 
 
 @dataclass(frozen=True)
