@@ -29,7 +29,9 @@ def runtime(
     ] = None,
     save_overlays: Annotated[
         Path | None,
-        typer.Option(help="Folder for a picture of every NG or REVIEW sample.", metavar="DIR"),
+        typer.Option(
+            help="Folder for a picture of every NG or REVIEW sample: BEGUN-SEQ.png.", metavar="DIR"
+        ),
     ] = None,
     rle: Annotated[
         bool, typer.Option("--rle", help="The masks go into the lines too, as COCO's run lengths.")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -62,20 +63,23 @@ def run_source(
         if overlays:
             make_folder(overlays)
         with open_lines(out) as lines:
-            write_line(lines, header(bundle, inspector, uri) | why)
+            begun = datetime.now(timezone.utc)
+            named = overlays and overlays / f"{begun:%Y%m%dT%H%M%S%f}"
+            write_line(lines, header(bundle, inspector, uri, begun) | why)
             try:
                 judged = _until(stop, islice(source, frames))
-                _inspect_all(judged, inspector, lines, overlays, counts)
+                _inspect_all(judged, inspector, lines, named, counts)
             finally:
                 write_line(lines, counts.record())
     return counts
 
 
-def header(bundle: Bundle, inspector: Inspector, uri: str) -> dict[str, object]:
+def header(bundle: Bundle, inspector: Inspector, uri: str, begun: datetime) -> dict[str, object]:
     """The first line: which bundle judges, with what, and what it promises."""
     return {
         "type": "header",
         "schema": 1,
+        "begun": begun.isoformat(timespec="microseconds"),
         "bundle": bundle.sha256,
         "engine": inspector.engine.name,
         "precision": bundle.manifest.precision,
@@ -98,16 +102,16 @@ def _inspect_all(
     source: Iterator[Frame],
     inspector: Inspector,
     lines: TextIO,
-    overlays: Path | None,
+    named: Path | None,
     counts: Counts,
 ) -> None:
     for frame in source:
         inspection = inspector.inspect(frame)
         counts.add(inspection.verdict)
         write_line(lines, inspection.verdict.record())
-        if overlays and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
+        if named and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
             picture = overlay(frame, inspection, inspector.limits)
-            write_png(overlays / f"{frame.seq:06d}.png", picture)
+            write_png(Path(f"{named}-{frame.seq:06d}.png"), picture)
         if inspection.end:
             raise inspection.end
         del frame  # as above

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import threading
 
@@ -219,15 +220,19 @@ def test_a_broken_network_is_said(int8_bundle, images, tmp_path):
 
 def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, tmp_path):
     overlays = tmp_path / "pictures" / "of" / "today"
-    _, verdicts, counts = run(int8_bundle, images, tmp_path / "lines", overlays)
-    expected = {f"{line['seq']:06d}.png" for line in verdicts if line["verdict"] == "NG"}
+    header, verdicts, counts = run(int8_bundle, images, tmp_path / "lines", overlays)
+    begun = re.sub(r"\+.*|\W", "", header["begun"])
+    seqs = [f"{line['seq']:06d}" for line in verdicts if line["verdict"] == "NG"]
+    expected = {f"{begun}-{seq}.png" for seq in seqs}
     assert {path.name for path in overlays.iterdir()} == expected
     assert len(expected) == counts["NG"]
-    (still,) = grey(sorted(images.iterdir())[int(min(expected)[:6])])
+    (still,) = grey(sorted(images.iterdir())[int(min(seqs))])
     picture = cv2.imread(str(overlays / min(expected)))
     assert picture.shape == (96 + 22, 96, 3)  # a caption on top
     untouched = np.all(picture[22:] == still[..., None], axis=2)
     assert 0.3 < untouched.mean() < 1
+    run(int8_bundle, images, tmp_path / "lines", overlays)
+    assert expected < {path.name for path in overlays.iterdir()}  # a restart loses none
 
 
 def test_the_masks_are_in_the_lines_where_asked_for(defectgate, int8_bundle, images):
