@@ -257,7 +257,7 @@ def test_the_linter_finds_nothing(quantized):
         assert lint(graph.whole) == []
 
 
-@pytest.mark.parametrize("count", [1, 7, 30, 1000])
+@pytest.mark.parametrize("count", [1, 6, 30, 1000])
 def test_float_layers_read_no_int8_and_the_others_still_do(int8_bundle, tmp_path, count):
     model = onnx.load(int8_bundle / "model.onnx")
     ranges = json.loads((int8_bundle / "scales.json").read_bytes())["ranges"]

@@ -19,8 +19,8 @@ class LossWeights:
     """How much each part of the loss counts: the mask, the decision, and where it looked."""
 
     seg: float = 1.0
-    cls: float = 0.5
-    locate: float = 0.5
+    cls: float = 0.1
+    locate: float = 1.0
 
 
 def joint_loss(logits: Logits, truth: Example, weights: LossWeights) -> Tensor:

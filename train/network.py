@@ -123,7 +123,8 @@ class Classifier(nn.Module):
     """Decides by where it finds evidence: its strongest place, and the evidence as a whole.
 
     It is taught to find the places too, so it need not guess from a label what in the image was
-    meant; that holds with few objects to learn from.
+    meant; that holds with few objects to learn from. What a label teaches nevertheless has the
+    whole to go to, and leaves the places alone.
     """
 
     def __init__(self, levels: list[int], classes: int, width: int = 64) -> None:
@@ -141,26 +142,23 @@ class Classifier(nn.Module):
 
 
 class Evidence(nn.Module):
-    """Searches features at strides 4 to 32, and lays what is found together at stride 8.
+    """Lays features at strides 4 to 32 together at stride 8, from the coarsest to the finest.
 
     From stride 4 the maximum is taken, which keeps a defect of a few pixels.
     """
 
     def __init__(self, levels: list[int], width: int) -> None:
         super().__init__()
-        self.search = nn.ModuleList(_conv(channels, width // 2, kernel=1) for channels in levels)
-        self.merge = _conv(width // 2 * len(levels), width)
+        finest, fine, coarse, coarsest = levels
+        self.coarse = _conv(coarsest + coarse, width)
+        self.fine = nn.Sequential(_conv(width + fine + finest, width), _conv(width, width))
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Evidence (N, width, H/8, W/8)."""
-        found = [search(level) for search, level in zip(self.search, levels, strict=True)]
-        together = (
-            functional.max_pool2d(found[0], 2),
-            found[1],
-            functional.interpolate(found[2], scale_factor=2.0),
-            functional.interpolate(found[3], scale_factor=4.0),
-        )
-        evidence: Tensor = self.merge(torch.cat(together, 1))
+        finest, fine, coarse, coarsest = levels
+        found = self.coarse(torch.cat((_twice(coarsest), coarse), 1))
+        together = (_twice(found), fine, functional.max_pool2d(finest, 2))
+        evidence: Tensor = self.fine(torch.cat(together, 1))
         return evidence
 
 
@@ -186,7 +184,7 @@ class Decoder(nn.Module):
         """Logits (N, K, H, W) from features at strides 2 to 32."""
         x = skips[-1]
         for merge, skip in zip(self.merge, reversed(skips[:-1]), strict=True):
-            x = merge(torch.cat((functional.interpolate(x, scale_factor=2.0), skip), 1))
+            x = merge(torch.cat((_twice(x), skip), 1))
         return functional.pixel_shuffle(self.draw(x), 2)
 
 
@@ -196,6 +194,10 @@ def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+def _twice(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0)
 
 
 def _maximum(x: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ class TrainSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     seg_weight: float = 1.0
-    cls_weight: float = 0.5
-    locate_weight: float = 0.5
+    cls_weight: float = 0.1
+    locate_weight: float = 1.0
     augment: bool = True
     average_decay: float = 0.99
     freeze_early: bool = True
