@@ -64,11 +64,11 @@ def run_source(
             make_folder(overlays)
         with open_lines(out) as lines:
             begun = datetime.now(timezone.utc)
-            named = overlays and overlays / f"{begun:%Y%m%dT%H%M%S%f}"
+            pictures = overlays and overlays / f"{begun:%Y%m%dT%H%M%S%f}"
             write_line(lines, header(bundle, inspector, uri, begun) | why)
             try:
                 judged = _until(stop, islice(source, frames))
-                _inspect_all(judged, inspector, lines, named, counts)
+                _inspect_all(judged, inspector, lines, pictures, counts)
             finally:
                 write_line(lines, counts.record())
     return counts
@@ -102,16 +102,16 @@ def _inspect_all(
     source: Iterator[Frame],
     inspector: Inspector,
     lines: TextIO,
-    named: Path | None,
+    pictures: Path | None,
     counts: Counts,
 ) -> None:
     for frame in source:
         inspection = inspector.inspect(frame)
         counts.add(inspection.verdict)
         write_line(lines, inspection.verdict.record())
-        if named and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
+        if pictures and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
             picture = overlay(frame, inspection, inspector.limits)
-            write_png(Path(f"{named}-{frame.seq:06d}.png"), picture)
+            write_png(Path(f"{pictures}-{frame.seq:06d}.png"), picture)
         if inspection.end:
             raise inspection.end
         del frame  # as above

@@ -5,24 +5,24 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from exports import assert_refused, files_of, settings_of
 from scipy.stats import binom
 
 from calibration.settings import METHODS, CalibrationSettings, RangeMethod
-from export.exporting import ExportSettings, export
+from export.exporting import export
 from export.float_onnx import float_onnx
 from export.judging import Promise
 from export.qdq import convolutions
-from runtime.errors import CalibrationError, ManifestError, ModelError, QualityError
+from runtime.errors import CalibrationError, QualityError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.record import write_record
-from train.checkpoint import load_model, load_record, new_network, save_model
+from train.checkpoint import load_model, load_record
 from train.dataset import read_dataset
 from train.division import divide_by_group
 from train.scorecard import evaluate
@@ -57,28 +57,6 @@ def calibrated(defectgate, float_bundle, visible_set, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return out
-
-
-def settings_of(run, out, **changes):
-    wanted = ExportSettings(
-        model=run,
-        out=out,
-        data=None,
-        int8=False,
-        calibration=None,
-        calibrate=CalibrationSettings(images=8),
-        promise=Promise(0.01, 0.95),
-        mm_per_pixel=None,
-    )
-    return replace(wanted, **changes)
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def networks_of(*bundles):
@@ -250,19 +228,6 @@ def spoiled(calibrated, folder, name, change):
     return folder
 
 
-def assert_refused(error, said, wanted):
-    """`export` raises `error` and leaves nothing in the folder of its bundle."""
-    before = sorted(wanted.out.parent.iterdir()) if wanted.out.parent.exists() else []
-    with pytest.raises(error) as caught:
-        export(wanted)
-    message = str(caught.value)
-    assert said in message
-    assert "\n" not in message
-    after = sorted(wanted.out.parent.iterdir()) if wanted.out.parent.exists() else []
-    assert after == before
-    return caught.value
-
-
 def narrowed(calibrated, folder, concerned):
     """The calibration with the ranges of the tensors that are `concerned` a hundredth as wide."""
 
@@ -336,77 +301,3 @@ def test_a_calibration_of_other_data_is_refused(trained_run, calibrated, tmp_pat
     )
     wanted = settings_of(trained_run, tmp_path / "out" / "bundle", int8=True, calibration=other)
     assert_refused(CalibrationError, "calibration.json: data_digest is 000000000000", wanted)
-
-
-def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("export.exporting.write_golden", full)
-    assert_refused(OSError, "No space left", settings_of(trained_run, tmp_path / "out" / "bundle"))
-
-
-def test_a_refusal_is_forgotten_by_a_success_and_by_nothing_else(
-    trained_run, tmp_path, monkeypatch
-):
-    wanted = settings_of(trained_run, tmp_path / "bundle")
-    told = {"report.html": b"old", "parity.json": b"old"}
-    (tmp_path / "bundle.refused").mkdir()
-    for name, content in told.items():
-        (tmp_path / "bundle.refused" / name).write_bytes(content)
-    with monkeypatch.context() as patched:
-        patched.setattr("export.exporting.write_golden", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            export(wanted)
-    assert files_of(tmp_path / "bundle.refused") == told
-    export(wanted)
-    assert list(tmp_path.iterdir()) == [wanted.out]
-
-
-@pytest.mark.parametrize("kept", [{"report.html"}, {"report.html", "parity.json", "mine"}])
-def test_what_is_no_refusal_is_never_removed(trained_run, tmp_path, kept):
-    (tmp_path / "bundle.refused").mkdir()
-    for name in kept:
-        (tmp_path / "bundle.refused" / name).write_text("precious", encoding="utf-8")
-    wanted = settings_of(trained_run, tmp_path / "bundle")
-    assert_refused(ManifestError, "bundle.refused: a refusal is told there, and it holds", wanted)
-    assert files_of(tmp_path / "bundle.refused") == dict.fromkeys(kept, b"precious")
-
-
-def test_a_file_in_the_place_of_a_refusal_is_left_there(trained_run, tmp_path):
-    (tmp_path / "bundle.refused").write_text("precious", encoding="utf-8")
-    wanted = settings_of(trained_run, tmp_path / "bundle")
-    assert_refused(ManifestError, "bundle.refused: a refusal is told there", wanted)
-
-
-def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "mine").write_text("precious", encoding="utf-8")
-    wanted = settings_of(trained_run, tmp_path / "bundle")
-    assert_refused(ManifestError, f"--out {wanted.out}: exists; choose another", wanted)
-    assert files_of(tmp_path / "bundle") == {"mine": b"precious"}
-
-
-def test_what_is_no_training_run_is_refused(int8_bundle, tmp_path):
-    for run in (tmp_path / "nowhere", int8_bundle):
-        wanted = settings_of(run, tmp_path / "out" / "bundle")
-        assert_refused(ModelError, f"{run / 'model.json'}: cannot be read", wanted)
-
-
-def test_changed_weights_are_refused(trained_run, tmp_path):
-    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
-    weights = bytearray((run / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (run / "model.safetensors").write_bytes(weights)
-    wanted = settings_of(run, tmp_path / "out" / "bundle")
-    assert_refused(ModelError, "model.safetensors: sha256 is ", wanted)
-
-
-def test_a_model_without_classifier_has_no_gate_to_export(trained_run, tmp_path):
-    record = load_record(trained_run)
-    config = replace(record.network, classifier=False)
-    (tmp_path / "run").mkdir()
-    network = new_network(config)
-    save_model(tmp_path / "run", network, replace(record, network=config))
-    wanted = settings_of(tmp_path / "run", tmp_path / "out" / "bundle")
-    assert_refused(ModelError, "--no-classifier: it has no gate to export", wanted)
