@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,20 @@ from train.training import train
 from train.weights import load_encoder_weights
 
 QUICK = {"width": 64, "height": 64, "weights": "none", "epochs": 1, "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "epochs"),
+    [
+        (804, {}, 8),
+        (804, {"devices": 2, "batch_size": 4}, 8),
+        (804, {"epochs": 3}, 3),
+        (3, {}, 800),
+        (100_000, {}, 5),
+    ],
+)
+def test_epochs_are_as_many_as_the_set_needs(samples, changes, epochs):
+    assert TrainSettings("set", Path("run"), **changes).epochs_over(samples) == epochs
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ def train(
     weights: Annotated[
         str, typer.Option(help="Of the encoder: auto (a pip package's), hub, none, or a file.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the samples.")] = 20,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the samples; if not said, 800 steps.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
@@ -108,7 +110,7 @@ def train(
             encoder=encoder,
             classifier=classifier,
             weights=weights,
-            epochs=epochs,
+            epochs=epochs or 0,
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=seed,

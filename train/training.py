@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, cast
@@ -62,6 +62,7 @@ def train(settings: TrainSettings) -> ModelRecord:
     """
     fabric = _fabric(settings)
     data = _read_data(settings)
+    settings = replace(settings, epochs=settings.epochs_over(len(data.training)))
     torch.manual_seed(settings.seed)
     network = _network(settings, data)
     average = copy.deepcopy(network)

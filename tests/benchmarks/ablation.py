@@ -19,6 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from tables import cell, put, table
 
+from train.settings import STEPS
+
 # One core each; and large buffers are kept from step to step, not given back to the system.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -37,11 +39,7 @@ ROWS = {
     "classifier, taught by the label (arXiv 2510.13226)": PLAIN,
     "defectgate": {},
 }
-SETS = {
-    "magnetic_tile": {"epochs": 16},
-    "deepcrack256": {"epochs": 20},
-    "neu_seg3": {"epochs": 16, "by_class": True},
-}
+SETS = {"magnetic_tile": {}, "deepcrack256": {}, "neu_seg3": {"by_class": True}}
 COLUMNS = {
     "Seg_mIoU": "seg_miou",
     "gated": "gated_seg_miou_at_5",
@@ -127,7 +125,7 @@ def results_table(out: Path, name: str, seeds: int) -> str:
         results = [json.loads(file.read_text("utf-8")) for file in files]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
         rows.append([title, *cells])
-    title = f"{name}, test split, {SETS[name]['epochs']} epochs, {seeds} seeds"
+    title = f"{name}, test split, {STEPS} steps, {seeds} seeds"
     return table(title, ["", *COLUMNS], rows) if rows else ""
 
 
