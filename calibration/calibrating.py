@@ -17,6 +17,7 @@ from calibration.selection import (
     CalibrationImage,
     CalibrationSet,
     choose,
+    most_images,
     record_of,
 )
 from calibration.settings import CalibrationSettings, RangeMethod
@@ -65,7 +66,8 @@ def calibrate(
     samples = dataset.split("train")
     embeddings = embeddings_of(inspector, spec, samples)
     share = settings.defect_share if any(not s.defective for s in dataset.samples) else 1.0
-    chosen = choose(samples, embeddings, settings.images, share)
+    count = settings.images or most_images(samples, share)
+    chosen = choose(samples, embeddings, count, share)
     records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
     images = CalibrationSet(SCHEMA, dataset.digest, preprocess_digest(), share, records)
     return with_ranges(images, dataset.root, model, inspector, spec, settings.method)
@@ -157,10 +159,13 @@ def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration
 def calibration_tiles(
     images: Iterable[CalibrationImage], root: Path, inspector: Inspector, spec: InputSpec
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """The tiles of each of the `images` below `root`, (N, H, W, C), as the network sees them."""
+    """The tiles of the `images` below `root`, (N, H, W, C), as many at once as the network sees."""
+    most = inspector.engine.tiles
     for image in images:
         frame = frame_of_image(root / image.file, spec.channels, 0, image.file)
-        yield inspector.preprocess(frame)[1].copy()
+        tiles = inspector.preprocess(frame)[1]
+        for first in range(0, len(tiles), most):
+            yield tiles[first : first + most].copy()
 
 
 def embeddings_of(

@@ -7,7 +7,9 @@ import typer
 
 from calibration.settings import RangeMethod
 
-Images = Annotated[int, typer.Option(min=1, help="Calibration images.")]
+Images = Annotated[
+    int | None, typer.Option(min=1, help="Calibration images; if not said, 64, or all there are.")
+]
 DefectShare = Annotated[float, typer.Option(min=0, max=1, help="Share that is defective.")]
 Ranges = Annotated[RangeMethod, typer.Option(help="How activation ranges are taken.")]
 
@@ -18,7 +20,7 @@ def calibrate(
         str, typer.Option(metavar="PATH[::FORMAT]", help="What the model was trained on.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for calibration.json and scales.json.")],
-    images: Images = 64,
+    images: Images = None,
     defect_share: DefectShare = 0.7,
     ranges: Ranges = RangeMethod.MINMAX,
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from calibration.settings import MOST_IMAGES
 from runtime.errors import CalibrationError
 from runtime.images import read_image
 from train.contrast import contrast_to_noise
@@ -85,6 +86,16 @@ def choose(
             from_it = np.linalg.norm(embeddings - embeddings[index], axis=1)
             distance = np.minimum(distance, from_it)
     return [(samples[index], name, reason) for index, name, reason in chosen]
+
+
+def most_images(samples: Sequence[Sample], defect_share: float, most: int = MOST_IMAGES) -> int:
+    """How many images `choose` may be asked for: `most`, or as many as have that share."""
+    defective = sum(sample.defective for sample in samples)
+    for count in range(most, 0, -1):
+        n_defective = round(count * defect_share)
+        if n_defective <= defective and count - n_defective <= len(samples) - defective:
+            return count
+    return most
 
 
 def record_of(path: Path, name: str, stratum: str, reason: str) -> CalibrationImage:

@@ -13,6 +13,7 @@ class RangeMethod(str, Enum):
     AUTO = "auto"
 
 
+MOST_IMAGES = 64
 METHODS = (RangeMethod.MINMAX, RangeMethod.PERCENTILE, RangeMethod.ENTROPY)
 
 
@@ -20,6 +21,6 @@ METHODS = (RangeMethod.MINMAX, RangeMethod.PERCENTILE, RangeMethod.ENTROPY)
 class CalibrationSettings:
     """How many images, which share of them defective, and how ranges are taken."""
 
-    images: int = 64
+    images: int | None = None  # MOST_IMAGES, or as many as a smaller set has
     defect_share: float = 0.7
     method: RangeMethod = RangeMethod.MINMAX

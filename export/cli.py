@@ -44,7 +44,7 @@ def export(
     calibration: Annotated[
         Path | None, typer.Option(help="What calibrate wrote; by default it is done here.")
     ] = None,
-    images: Images = 64,
+    images: Images = None,
     defect_share: DefectShare = 0.7,
     ranges: Ranges = RangeMethod.MINMAX,
     max_miss_rate: Annotated[

@@ -28,14 +28,14 @@ def shifts_of(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """How far `quantize` moves the mean of each channel, (C,), by convolution of the float `model`.
 
-    The mean is over `images`, each (N, H, W, C), and all places.
+    The mean is over all of `images`, each (N, H, W, C), and all places.
     """
     names = convolutions(model)
     session = session_of(_beside(model, quantize(model), names).SerializeToString(), fused=False)
     outputs = [_moved(name) for name in names]
     means = [session.run(outputs, {"image": image}) for image in images]
     return {
-        name: np.mean([mean[:, :, 0, 0].mean(axis=0, dtype=np.float64) for mean in of_images], 0)
+        name: np.concatenate(of_images)[:, :, 0, 0].mean(axis=0, dtype=np.float64)
         for name, of_images in zip(names, zip(*means, strict=True), strict=True)
     }
 

@@ -253,6 +253,12 @@ def test_a_run_is_not_resumed_with_other_settings(settings, monkeypatch):
         training.train(other)
 
 
+def test_a_run_is_resumed_to_as_many_epochs_as_it_was_begun_with(settings, monkeypatch):
+    states_of(settings, monkeypatch, 1)
+    training.train(replace(settings, resume=True, epochs=0))
+    assert len(history_of(settings.out)) == settings.epochs
+
+
 def test_nothing_to_resume_is_an_error_with_the_mend(settings):
     message = r"resume\.safetensors: no unfinished run; train without --resume"
     with pytest.raises(ModelError, match=message):
@@ -269,10 +275,17 @@ def test_a_set_that_cannot_be_learned_from_leaves_no_run_behind(settings, tmp_pa
     assert not settings.out.exists()
 
 
-def test_features_that_fit_no_decoder_are_refused_before_a_run_begins(settings):
-    message = "inception_v3: its features do not fit a decoder"
-    with pytest.raises(ModelError, match=message):
-        training.train(replace(settings, encoder="inception_v3"))
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("inception_v3", "its features do not fit a decoder"),
+        ("maxvit_pico_rw_256", "its features do not fit a decoder"),
+        ("nf_regnet_b0", "its ScaledStdConv2d computes its weights, so it cannot be quantised"),
+    ],
+)
+def test_an_encoder_that_cannot_be_used_is_refused_before_a_run_begins(settings, encoder, message):
+    with pytest.raises(ModelError, match=f"{encoder}: {message}"):
+        training.train(replace(settings, encoder=encoder))
     assert not settings.out.exists()
 
 

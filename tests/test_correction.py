@@ -52,7 +52,7 @@ def test_little_is_left_of_the_shifts_once_they_are_taken_back(kind, model, rang
     assert total(left) < 0.05 * total(shifts)
 
 
-def test_a_shift_is_the_mean_of_each_sample_s_own_mean(model, images):
+def test_a_shift_is_how_far_the_mean_of_a_channel_moves(model, images):
     """By a rounding that adds one to a bias of the first convolution."""
     first = convolutions(model)[0]
 

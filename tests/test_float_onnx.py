@@ -49,6 +49,12 @@ def test_float_onnx_of_a_colour_network_says_what_torch_says():
     assert_same_as_torch(model, network, noise(3))
 
 
+def test_a_grey_image_that_two_convolutions_read_is_seen_as_torch_sees_it():
+    torch.manual_seed(1)
+    network = new_network(NetworkConfig("repvgg_a0")).eval()
+    assert_same_as_torch(float_onnx(network, InputSpec(64, 64, 1)), network, noise(1))
+
+
 def test_exporting_leaves_the_network_as_it_was(trained_run):
     network, record = load_model(trained_run)
     float_onnx(network, record.input)

@@ -17,17 +17,20 @@ from calibration.calibrating import (
     SET_FILE,
     SHEET_FILE,
     calibrate,
+    calibration_tiles,
     read_calibration,
     write_calibration,
 )
 from calibration.ranges import activation_ranges
-from calibration.selection import choose, record_of
+from calibration.selection import choose, most_images, record_of
 from calibration.settings import CalibrationSettings, RangeMethod
 from runtime.errors import CalibrationError
 from runtime.images import read_image, write_png
 from runtime.inspection import Inspector
 from runtime.record import write_record
+from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
+from runtime.tiling import Fit
 from train.dataset import read_dataset
 from train.drawing import MaskFile
 from train.sample import Sample
@@ -143,6 +146,12 @@ def test_too_few_samples_are_an_error_with_the_mend(samples, n, share, message):
         chosen(samples, n, share)
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.7, 34), (0.0, 10), (1.0, 36), (0.85, 42)])
+def test_of_a_small_set_as_many_images_as_have_the_share(samples, share, count):
+    assert most_images(samples, share) == len(chosen(samples, count, share)) == count
+    assert most_images(samples, share, most=8) == 8
+
+
 def test_an_entry_signs_its_file(samples):
     entry = record_of(samples[0].image, "a.png", "pit", "first")
     assert entry.sha256 == hashlib.sha256(samples[0].image.read_bytes()).hexdigest()
@@ -249,6 +258,19 @@ def test_ranges_are_taken_over_the_chosen_images(calibration, dataset):
         for image in calibration.images.images
     )
     assert calibration.scales.ranges["pixels"] == (0, pytest.approx(brightest, abs=0.51))
+
+
+def test_tiles_come_as_many_at_once_as_the_engine_takes(dataset):
+    engine = FlatEngine()
+    engine.tiles = 3
+    spec = InputSpec(32, 32, 1, Fit.TILE)
+    inspector = Inspector(engine, spec, Limits(), ("defect",))
+    sample = dataset.samples[0]
+    images = [record_of(sample.image, sample.name, "", "")]
+    found = list(calibration_tiles(images, dataset.root, inspector, spec))
+    whole = inspector.preprocess(frame_of_image(sample.image, 1, 0, sample.name))[1]
+    assert [len(tiles) for tiles in found] == [3, 3, 3]
+    np.testing.assert_array_equal(np.concatenate(found), whole)
 
 
 def test_a_calibration_is_read_as_it_was_written(written, calibration, dataset, model):

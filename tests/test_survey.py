@@ -71,7 +71,8 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     for row in (first, second):
         row[5] = "one object"
     table.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
-    numbers, error = numbers_of(root, out)
+    numbers, error = numbers_of(root, out, root / "sheets" / "sheet.png")
+    assert (root / "sheets" / "sheet.png").exists()
     told = "\n".join(numbers["problems"])
     assert error == f"{root}: {len(numbers['problems'])} problems; mend them before training"
     assert f"'{empty[0]}' is labelled defective, but nothing is drawn" in told

@@ -172,11 +172,31 @@ def test_a_tile_of_what_is_only_labelled_teaches_nothing_and_is_refused(editable
         train(TrainSettings(root, tmp_path / "run", **tiled))
 
 
-def test_a_line_scan_that_cannot_be_stretched_is_refused_with_the_mend(editable, tmp_path):
+def test_what_is_only_labelled_teaches_nothing_without_a_classifier(editable, tmp_path):
+    root, rows, save = editable
+    next(r for r in rows if r["split"] == "train" and r["label"] == "1")["mask"] = ""
+    save(rows)
+    with pytest.raises(DataError, match="only a classifier learns from that: draw it, or train"):
+        train(TrainSettings(root, tmp_path / "run", **QUICK, classifier=False))
+
+
+def test_an_empty_mask_of_a_defect_is_not_measured(editable, trained_run, tmp_path):
+    root, rows, _ = editable
+    empty = next(row for row in rows if row["split"] == "test" and row["label"] == "1")
+    write_png(root / empty["mask"], np.zeros((64, 64), np.uint8))
+    out = tmp_path / "result.json"
+    with pytest.raises(DataError, match=rf"'{empty['file']}' is labelled defective, but nothing"):
+        evaluate(trained_run, root, "test", out, None)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_line_scan_that_cannot_be_stretched_is_refused(editable, tmp_path, workers):
     root, rows, save = editable
     good = next(row for row in rows if row["split"] == "train" and row["label"] == "0")
     write_png(root / good["file"], np.full((32, 12000), 90, np.uint8))
     good["mask"] = ""
     save(rows)
-    with pytest.raises(DataError, match=rf"{good['file']}: .*; cut it with --fit tile"):
-        train(TrainSettings(root, tmp_path / "run", **QUICK | {"epochs": 2}))
+    message = rf"^{root / good['file']}: .*; cut it with --fit tile$"
+    with pytest.raises(DataError, match=message):
+        train(TrainSettings(root, tmp_path / "run", **QUICK | {"epochs": 2, "workers": workers}))

@@ -50,7 +50,7 @@ def new_network(config: NetworkConfig) -> JointNetwork:
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 64, 64, config.channels))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         raise ModelError(
             f"--encoder {config.encoder}: its features do not fit a decoder that doubles its size "
             f"at each step; use one such as {DEFAULT_ENCODER} or resnet18"

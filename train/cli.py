@@ -77,7 +77,8 @@ def train(
         str, typer.Option(help="Of the encoder: auto (a pip package's), hub, none, or a file.")
     ] = "auto",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the samples; if not said, 800 steps.")
+        int | None,
+        typer.Option(min=1, help="Over the samples; if not said, as make 800 steps, at least 5."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,

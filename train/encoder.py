@@ -33,6 +33,7 @@ def encoder(name: str) -> Any:
             f"use a convolutional encoder such as {DEFAULT_ENCODER} or resnet18"
         )
     _replace_convolutions(model)
+    _refuse_other_convolutions(name, model)
     return model
 
 
@@ -88,6 +89,17 @@ def _replace_convolutions(model: nn.Module) -> None:
                 conv.__class__ = same  # type: ignore[assignment]
             elif depthwise and type(conv) is nn.Conv2d:
                 conv.__class__ = DepthwiseConv2d
+
+
+def _refuse_other_convolutions(name: str, model: nn.Module) -> None:
+    """Refuse those whose weights are computed anew each time, which nothing here quantises."""
+    known = {nn.Conv2d, DepthwiseConv2d, EvenInputConv2d, EvenInputDepthwiseConv2d}
+    for conv in model.modules():
+        if isinstance(conv, nn.Conv2d) and type(conv) not in known:
+            raise ModelError(
+                f"--encoder {name}: its {type(conv).__name__} computes its weights, so it cannot "
+                f"be quantised; use an encoder of plain convolutions such as {DEFAULT_ENCODER}"
+            )
 
 
 def _similar(name: str) -> str:

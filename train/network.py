@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from train.encoder import DEFAULT_ENCODER, STRIDES, encoder
 
+COLOURS = 3  # channels that an encoder reads
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -69,7 +71,7 @@ class JointNetwork(nn.Module):
         pixels = image.to(self.mean.dtype).permute(0, 3, 1, 2)  # TensorRT casts uint8 first
         pixels = (pixels - self.mean) / self.std
         if self.channels == 1 and not self.folded:
-            pixels = pixels.expand(-1, 3, -1, -1)
+            pixels = pixels.expand(-1, COLOURS, -1, -1)
         features: list[Tensor] = self.encoder(pixels)
         return features[-len(STRIDES) :]
 
@@ -102,11 +104,13 @@ class JointNetwork(nn.Module):
     def fold_grey(self) -> None:
         """Sum the first convolution over its three equal inputs: the same numbers, a third of it.
 
-        For export alone: the folded network no longer fits its own checkpoint.
+        For export alone: the folded network no longer fits its own checkpoint. Where more than one
+        convolution reads the image, it stays as it is.
         """
-        if self.channels != 1:
+        convolutions = (m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
+        first, *others = [conv for conv in convolutions if conv.in_channels == COLOURS]
+        if self.channels != 1 or others:
             return
-        first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
         first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
         first.in_channels = 1
         self.folded = True

@@ -16,7 +16,7 @@ from runtime.inspection import answer_to
 from runtime.manifest import Metrics
 from runtime.record import write_atomically
 from runtime.spec import Limits
-from train.dataset import ALL, Dataset, read_dataset
+from train.dataset import ALL, Dataset, check_sample, read_dataset
 from train.evaluation import Prediction, outcome, predictions
 from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
@@ -52,6 +52,8 @@ def evaluate(
     dataset = read_dataset(data)
     for judge in judges if split != ALL else ():
         dataset.require_unchanged(judge.data_digest, judge.path)
+    for sample in progress(dataset.split(split), "checking masks"):
+        check_sample(sample)
     lines = _read_verdicts(verdicts) if verdicts else []
     gallery = Gallery() if report else None
     measured = measure_all(judges, dataset, split, gallery)

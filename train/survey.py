@@ -80,11 +80,12 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
     _print(survey)
     if out:
         write_atomically(out, json.dumps(asdict(survey), indent=2).encode() + b"\n")
-    if sheet and looks:
-        write_png(sheet, contact_sheet([look.sample for look in looks]))
-        console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
     for problem in wrong:
         console.print(f"problem: {problem}", soft_wrap=True, markup=False)
+    if sheet and looks:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        write_png(sheet, contact_sheet([look.sample for look in looks]))
+        console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
     if wrong:
         raise DataError(f"{dataset.root}: {len(wrong)} problems; mend them before training")
 

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -62,25 +62,25 @@ def train(settings: TrainSettings) -> ModelRecord:
     """
     fabric = _fabric(settings)
     data = _read_data(settings)
-    settings = replace(settings, epochs=settings.epochs_over(len(data.training)))
     torch.manual_seed(settings.seed)
-    network = _network(settings, data)
+    network = _network(settings, data).to(fabric.device)  # before its moments are restored
     average = copy.deepcopy(network)
     _claim(settings)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
     sampler = BalancedSampler([sample.defective for sample in data.training], settings.seed)
-    asked = _asked(settings) | {"data_digest": data.dataset.digest}
     modules = {"network": network, "average": average}
+    facts = load_state(settings.out, modules, optimizer) if settings.resume else None
+    epochs = settings.epochs or (facts["asked"].get("epochs", 0) if facts else 0)
+    settings = replace(settings, epochs=epochs or settings.epochs_over(len(data.training)))
+    asked = _asked(settings) | {"data_digest": data.dataset.digest}
     first_epoch = 0
-    if settings.resume:
-        facts = load_state(settings.out, modules, optimizer)
+    if facts:
         first_epoch = _resumed_epoch(settings, facts, asked, sampler)
         if fabric.is_global_zero:
             cut(settings.out, first_epoch)
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
-    average.to(fabric.device)
     for epoch in range(first_epoch, settings.epochs):
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
@@ -143,7 +143,7 @@ def _read_data(settings: TrainSettings) -> Data:
     _require_lessons(dataset, parts)
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
-    _refuse_vague_labels(dataset, training, settings.fit)
+    _refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
     channels = max(count_channels(sample.image) for sample in progress(training, "colours"))
     spec = InputSpec(settings.width, settings.height, channels, settings.fit, settings.scale)
     return Data(dataset, training, choosing, deciding, spec)
@@ -170,12 +170,19 @@ def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> No
         )
 
 
-def _refuse_vague_labels(dataset: Dataset, training: Sequence[Sample], fit: Fit) -> None:
+def _refuse_vague_labels(
+    dataset: Dataset, training: Sequence[Sample], fit: Fit, *, classifier: bool
+) -> None:
     """A label without a drawing must say of what class, and of which tile."""
     names = dataset.class_names
     for sample in training:
         if sample.drawing or not sample.defective:
             continue
+        if not classifier:
+            raise DataError(
+                f"{sample.image}: is labelled defective and not drawn; only a classifier learns "
+                "from that: draw it, or train without --no-classifier"
+            )
         if fit is Fit.TILE:
             raise DataError(
                 f"{sample.image}: is labelled defective and not drawn, so with --fit tile nobody "
@@ -268,7 +275,7 @@ def _train_epoch(
     model.train()
     total = 0.0
     title = f"epoch {epoch + 1}/{settings.epochs}"
-    for step, batch in enumerate(progress(examples, title)):
+    for step, batch in enumerate(progress(_read(examples), title, len(examples))):
         example = Example(*(fabric.to_device(part) for part in batch))
         done = (epoch + step / len(examples)) / settings.epochs
         for group in optimizer.param_groups:
@@ -280,6 +287,15 @@ def _train_epoch(
         follow(average, network, epoch * len(examples) + step, settings.average_decay)
         total += float(loss.detach())
     return total / len(examples)
+
+
+def _read(examples: "DataLoader[Example]") -> Iterator[list[torch.Tensor]]:
+    """The batches; of an error in a worker, which comes with its traceback, what it says."""
+    try:
+        yield from examples
+    except DataError as error:
+        last, named = str(error).rstrip().splitlines()[-1], f"{DataError.__module__}.DataError: "
+        raise DataError(last.removeprefix(named)) from error
 
 
 def _schedule(done: float, warm_up: float = 0.05) -> float:

@@ -72,7 +72,11 @@ def _names(root: Path, highest: int) -> tuple[str, ...]:
     path = root / NAMES_FILE
     if not path.is_file():
         return numbered_classes(highest)
-    names = tuple(filter(None, (line.strip() for line in path.read_text("utf-8").splitlines())))
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    names = tuple(filter(None, (line.strip() for line in text.splitlines())))
     if len(names) < highest:
         raise DataError(
             f"{path}: names {len(names)} classes, the masks have an index {highest}; "

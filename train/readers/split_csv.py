@@ -29,15 +29,29 @@ def read(root: Path) -> Listing:
     """The samples of the table, in its order.
 
     Raises:
-        DataError: no UTF-8 text, a column that is missing, or a wrong field.
+        DataError: no UTF-8 text, a column that is missing, a wrong field, or a file listed twice.
     """
     table = root / TABLE
-    samples = [_sample_of_row(root, table, line, row) for line, row in rows_of(table, COLUMNS)]
+    rows = rows_of(table, COLUMNS)
+    _refuse_doubles(table, rows)
+    samples = [_sample_of_row(root, table, line, row) for line, row in rows]
     masks = [s.drawing.path for s in samples if isinstance(s.drawing, MaskFile) and s.defective]
     if all(path.is_file() for path in masks) and holds_indices(masks):
         return Listing(tuple(samples), _names_of_indices(samples))
     names = tuple(sorted({sample.kind for sample in samples if sample.defective}))
     return Listing(tuple(_as_binary(sample, names) for sample in samples), names)
+
+
+def _refuse_doubles(table: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
+    """One line an image: a second one would teach that the defect of the first is none."""
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        first = lines.setdefault(row["file"], line)
+        if first != line:
+            raise DataError(
+                f"{table}:{line}: '{row['file']}' stands in line {first} too; "
+                "draw all defects of an image into one mask"
+            )
 
 
 def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
