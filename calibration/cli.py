@@ -8,7 +8,8 @@ import typer
 from calibration.settings import RangeMethod
 
 Images = Annotated[
-    int | None, typer.Option(min=1, help="Calibration images; if not said, 64, or all there are.")
+    int | None,
+    typer.Option(min=1, help="How many; by default 64, or all that the share allows."),
 ]
 DefectShare = Annotated[float, typer.Option(min=0, max=1, help="Share that is defective.")]
 Ranges = Annotated[RangeMethod, typer.Option(help="How activation ranges are taken.")]

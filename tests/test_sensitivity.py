@@ -1,5 +1,7 @@
 """How much a layer harms: its share of how far the scores move, and of how far the masks do."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.sensitivity import harms
 
 WEIGHTS = {"gate": 0.001, "draw": 1.0, "edge": 1.0}
+IMAGES = [np.arange(100, dtype=np.uint8).reshape(1, 10, 10, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -39,43 +42,33 @@ def model():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-@pytest.fixture
-def scaled(model):
+def scaled(model, factors, float_layers):
     """Stands for INT8: the weights of a layer that is not in float are so many times too large."""
-
-    def quantize_by(factors):
-        def quantize(float_layers):
-            copied = onnx.ModelProto()
-            copied.CopyFrom(model)
-            for constant in copied.graph.initializer:
-                name = constant.name.removesuffix(".w")
-                if name not in float_layers:
-                    values = numpy_helper.to_array(constant) * np.float32(factors[name])
-                    constant.CopyFrom(numpy_helper.from_array(values, constant.name))
-            return copied
-
-        return quantize
-
-    return quantize_by
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    for constant in copied.graph.initializer:
+        name = constant.name.removesuffix(".w")
+        if name not in float_layers:
+            values = numpy_helper.to_array(constant) * np.float32(factors[name])
+            constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    return copied
 
 
-IMAGES = [np.arange(100, dtype=np.uint8).reshape(1, 10, 10, 1)]
+def harms_of(model, factors):
+    return harms(model, partial(scaled, model, factors), IMAGES, 0.3, fused=False)
 
 
-def test_a_score_that_moves_a_little_counts_as_much_as_a_mask_that_moves_far(model, scaled):
-    quantize = scaled({"gate": 1.1, "draw": 2.5, "edge": 1.0})
-    found = harms(model, quantize, IMAGES, 0.3, fused=False)
+def test_a_score_that_moves_a_little_counts_as_much_as_a_mask_that_moves_far(model):
+    found = harms_of(model, {"gate": 1.1, "draw": 2.5, "edge": 1.0})
     assert found == {"gate": pytest.approx(1), "draw": pytest.approx(1), "edge": 0}
 
 
-def test_layers_share_what_they_move_and_the_worst_comes_first(model, scaled):
-    quantize = scaled({"gate": 1.0, "draw": 1.2, "edge": 2.5})
-    found = harms(model, quantize, IMAGES, 0.3, fused=False)
+def test_layers_share_what_they_move_and_the_worst_comes_first(model):
+    found = harms_of(model, {"gate": 1.0, "draw": 1.2, "edge": 2.5})
     assert list(found) == ["edge", "draw", "gate"]
     assert found["edge"] + found["draw"] == pytest.approx(1)
     assert found["gate"] == 0
 
 
-def test_where_nothing_moves_no_layer_harms(model, scaled):
-    quantize = scaled(dict.fromkeys(WEIGHTS, 1.0))
-    assert set(harms(model, quantize, IMAGES, 0.3, fused=False).values()) == {0.0}
+def test_where_nothing_moves_no_layer_harms(model):
+    assert set(harms_of(model, dict.fromkeys(WEIGHTS, 1.0)).values()) == {0.0}

@@ -78,7 +78,7 @@ def train(
     ] = "auto",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Over the samples; if not said, as make 800 steps, at least 5."),
+        typer.Option(min=1, help="Passes; by default as many as make 800 steps, at least 5."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,

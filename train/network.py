@@ -104,13 +104,14 @@ class JointNetwork(nn.Module):
     def fold_grey(self) -> None:
         """Sum the first convolution over its three equal inputs: the same numbers, a third of it.
 
-        For export alone: the folded network no longer fits its own checkpoint. Where more than one
-        convolution reads the image, it stays as it is.
+        For export alone: the folded network no longer fits its own checkpoint. Where not one
+        convolution alone reads the image, it stays as it is.
         """
         convolutions = (m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
-        first, *others = [conv for conv in convolutions if conv.in_channels == COLOURS]
-        if self.channels != 1 or others:
+        readers = [conv for conv in convolutions if conv.in_channels == COLOURS]
+        if self.channels != 1 or len(readers) != 1:
             return
+        (first,) = readers
         first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
         first.in_channels = 1
         self.folded = True

@@ -173,7 +173,7 @@ def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> No
 def _refuse_vague_labels(
     dataset: Dataset, training: Sequence[Sample], fit: Fit, *, classifier: bool
 ) -> None:
-    """A label without a drawing must say of what class, and of which tile."""
+    """A label without a drawing needs a classifier, and must say of what class, of which tile."""
     names = dataset.class_names
     for sample in training:
         if sample.drawing or not sample.defective:
