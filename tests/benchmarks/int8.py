@@ -4,9 +4,10 @@
 
 FOLDER holds the datasets, --runs what `ablation.py` trained, its row "defectgate" with every seed.
 Each model is quantised as a whole, no layer goes back to float; the last row has the layers in
-float that the limits of `export` need. The threshold is chosen anew on validation, as `export`
-does, and the test split is measured. What is measured is kept in --out and not measured again,
-unless the network is another; with --write the tables go into export/README.md.
+float that the limits of `export` need. To compare: the float network where each pixel of the test
+images is at random a grey level darker, lighter or as it was. The threshold is chosen anew on
+validation, as `export` does, and the test split is measured. What is measured is kept in --out and
+not measured again, unless the network is another; with --write the tables go into export/README.md.
 
 NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
 names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
@@ -43,6 +44,7 @@ from export.float_onnx import float_onnx, part_of
 from export.judging import Judged, Promise, Source, inspector_of, judge, source_of
 from export.renderings import CPU, TENSORRT, Kind, Quantizer, held
 from export.split import write_split
+from runtime.images import read_image, write_png
 from runtime.inspection import Inspector
 from runtime.record import write_atomically
 from runtime.spec import Limits
@@ -87,6 +89,7 @@ ROWS = (
 )
 OPTIMIZED = Choice("32 defect-rich, Model-Optimizer", model_optimizer=True)
 EXPORTED = Choice("32 defect-rich, as exported", exported=True)
+FLOAT, NOISY = "float", "float, a grey level of noise"
 
 
 class Network:
@@ -115,17 +118,40 @@ class Network:
         """What judges by the rendering in `folder`."""
         return inspector_of(folder, self.record, Limits(), fused=kind.fused)
 
-    def outcomes(self, inspector: Inspector) -> list[Outcome]:
+    @cached_property
+    def test(self) -> Sequence[Sample]:
+        """The samples that are measured."""
+        return self.source.dataset.split("test")
+
+    def noisy(self) -> list[Sample]:
+        """The test samples, their pixels at random a grey level darker, lighter or as they were."""
+        generator = np.random.default_rng(self.seed)
+        samples = []
+        for index, sample in enumerate(self.test):
+            image = read_image(sample.image, self.record.input.channels).astype(np.int16)
+            image += generator.integers(-1, 2, image.shape, np.int16)
+            path = self.folder / f"noisy{index}.png"
+            write_png(path, image.clip(0, 255).astype(np.uint8))
+            samples.append(replace(sample, image=path))
+        return samples
+
+    def outcomes(
+        self, inspector: Inspector, samples: Sequence[Sample] | None = None
+    ) -> list[Outcome]:
         """What becomes of the test samples, with the threshold that `export` would choose."""
         threshold = choose_threshold(inspector, self.source.deciding, self.record.input)
         limits = replace(self.record.limits, threshold=threshold)
-        test = self.source.dataset.split("test")
-        seen = predictions(inspector, test, self.record.input)
+        seen = predictions(inspector, samples or self.test, self.record.input)
         return [outcome(prediction, limits) for prediction in seen]
 
     def metrics(self, inspector: Inspector, float_layers: int | None = 0) -> dict[str, Any]:
         """Its metrics, and how many verdicts are other than those of the float network."""
-        outcomes = self.exact if inspector is self.float else self.outcomes(inspector)
+        return self.compared(self.outcomes(inspector), float_layers)
+
+    def compared(
+        self, outcomes: Sequence[Outcome], float_layers: int | None = None
+    ) -> dict[str, Any]:
+        """Their metrics, and how many verdicts are other than those of the float network."""
         flipped = sum(a.opened != b.opened for a, b in zip(outcomes, self.exact, strict=True))
         return {**summary(outcomes, 0.0), "flipped": flipped, "float_layers": float_layers}
 
@@ -281,11 +307,15 @@ def measured(
     run = run_of(runs, name, seed)
     kept, results = results_of(run, out)
     missing = [choice for choice in choices if choice.title not in results]
-    if not missing:
+    if not missing and NOISY in results:
         return results
     with tempfile.TemporaryDirectory() as folder:
         network = Network(run, sets / name, Path(folder), seed)
-        results["float"] = {"": network.metrics(network.float, None)}
+        results[FLOAT] = {"": network.compared(network.exact)}
+        if NOISY not in results:
+            noisy = network.outcomes(network.float, network.noisy())
+            results[NOISY] = {"": network.compared(noisy)}
+            write_atomically(kept, json.dumps(results).encode())
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
             results[choice.title] = network.quantized(choice)
@@ -299,7 +329,7 @@ def results_table(name: str, results: list[dict[str, Any]], choices: Sequence[Ch
     Seeds without a result, such as one that `export` would refuse, are left out and told.
     """
     rows = []
-    for title in ("float", *(choice.title for choice in choices)):
+    for title in (FLOAT, NOISY, *(choice.title for choice in choices)):
         kinds = dict.fromkeys(kind for result in results for kind in result[title])
         for kind in kinds or [""]:
             found = [result[title][kind] for result in results if kind in result[title]]
