@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
 from calibration.ranges import SCHEMA as SCALES_SCHEMA
 from calibration.ranges import Scales, activation_ranges
@@ -20,7 +21,7 @@ from calibration.selection import (
     most_images,
     record_of,
 )
-from calibration.settings import CalibrationSettings, RangeMethod
+from calibration.settings import FEWEST_IMAGES, CalibrationSettings, RangeMethod
 from runtime.errors import CalibrationError
 from runtime.images import read_image, write_png
 from runtime.inspection import Inspector, Scored
@@ -38,6 +39,8 @@ SET_FILE = "calibration.json"
 SCALES_FILE = "scales.json"
 SHEET_FILE = "calibration.png"
 MEND = "calibrate again"
+
+console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,30 @@ def calibrate(
         DataError: an image or mask that cannot be read.
     """
     samples = dataset.split("train")
+    share = settings.defect_share if any(not sample.defective for sample in samples) else 1.0
+    count = settings.images or _count(samples, share)
+    console.print(f"calibration: {count} images of split train, {share:.0%} defective")
     embeddings = embeddings_of(inspector, spec, samples)
-    share = settings.defect_share if any(not s.defective for s in dataset.samples) else 1.0
-    count = settings.images or most_images(samples, share)
     chosen = choose(samples, embeddings, count, share)
     records = tuple(record_of(s.image, s.name, stratum, why) for s, stratum, why in chosen)
     images = CalibrationSet(SCHEMA, dataset.digest, preprocess_digest(), share, records)
     return with_ranges(images, dataset.root, model, inspector, spec, settings.method)
+
+
+def _count(samples: Sequence[Sample], share: float) -> int:
+    """How many images to take where nobody says.
+
+    Raises:
+        CalibrationError: too few to take ranges from.
+    """
+    count = most_images(samples, share)
+    if count < FEWEST_IMAGES:
+        raise CalibrationError(
+            f"split train has {len(samples)} samples, enough for {count} calibration images of "
+            f"which {share:.0%} are defective, {FEWEST_IMAGES} wanted; add some, choose another "
+            f"--defect-share, or insist with --images {count}"
+        )
+    return count
 
 
 def with_ranges(

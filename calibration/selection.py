@@ -8,7 +8,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from train.sample import Sample
 SCHEMA = 1
 LEVELS = ("low", "middle", "high")
 Embedding = npt.NDArray[np.float64]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def choose(
 ) -> list[tuple[Sample, str, str]]:
     """`n` samples, each with its stratum and the reason for it; the same input, the same choice.
 
-    `embeddings` is (len(samples), D). Strata take turns; within one, a group that has given no
-    image comes before one that has, then what is farthest from all that was chosen.
+    `embeddings` is (len(samples), D). Kinds take turns, and within a kind its strata; within one, a
+    group that has given no image comes before one that has, then what is farthest from all that
+    was chosen.
 
     Raises:
         CalibrationError: there are too few defective or too few good samples.
@@ -79,7 +83,7 @@ def choose(
     chosen: list[tuple[int, str, str]] = []
     distance = np.full(len(samples), np.inf)
     for defective, count in wanted.items():
-        for name in _in_turn(sides[defective], count):
+        for name in _in_turn(sides[defective], samples)[:count]:
             index, reason = _farthest(sides[defective][name], samples, distance, chosen)
             sides[defective][name].remove(index)
             chosen.append((index, name, reason))
@@ -104,17 +108,19 @@ def record_of(path: Path, name: str, stratum: str, reason: str) -> CalibrationIm
 
 
 def _strata(samples: Sequence[Sample]) -> dict[str, list[int]]:
-    """Indices by kind, size and contrast; size and contrast in thirds over all defective ones."""
-    defective = [index for index, sample in enumerate(samples) if sample.defective]
-    measured = np.array([_measure(samples[index]) for index in defective]).reshape(-1, 2)
-    cuts = np.quantile(measured, (1 / 3, 2 / 3), axis=0) if defective else np.zeros((2, 2))
+    """Indices by kind, size and contrast; size and contrast in thirds over all that are drawn."""
+    drawn = [index for index, sample in enumerate(samples) if sample.defective and sample.drawing]
+    measured = np.array([_measure(samples[index]) for index in drawn]).reshape(-1, 2)
+    cuts = np.quantile(measured, (1 / 3, 2 / 3), axis=0) if drawn else np.zeros((2, 2))
     strata: dict[str, list[int]] = defaultdict(list)
-    for index, values in zip(defective, measured, strict=True):
+    for index, values in zip(drawn, measured, strict=True):
         size, contrast = (LEVELS[int(n)] for n in (values > cuts).sum(axis=0))
         strata[f"{samples[index].kind}, size {size}, contrast {contrast}"].append(index)
     for index, sample in enumerate(samples):
         if not sample.defective:
             strata[sample.kind].append(index)
+        elif not sample.drawing:
+            strata[f"{sample.kind}, not drawn"].append(index)
     return dict(sorted(strata.items()))
 
 
@@ -125,10 +131,18 @@ def _measure(sample: Sample) -> tuple[float, float]:
     return np.count_nonzero(mask) / mask.size, contrast_to_noise(image, mask)
 
 
-def _in_turn(members: dict[str, list[int]], count: int) -> list[str]:
-    """Names of strata, one after the other, each as often as it has members, `count` in all."""
-    turns = [(turn, name) for name, indices in members.items() for turn in range(len(indices))]
-    return [name for _, name in sorted(turns, key=lambda pair: pair[0])[:count]]
+def _in_turn(members: dict[str, list[int]], samples: Sequence[Sample]) -> list[str]:
+    """Names of strata, each as often as it has members: kinds take turns, in a kind its strata."""
+    kinds: dict[str, list[list[str]]] = defaultdict(list)
+    for name, indices in members.items():
+        kinds[samples[indices[0]].kind].append([name] * len(indices))
+    return _turns([_turns(strata) for strata in kinds.values()])
+
+
+def _turns(rows: Sequence[Sequence[Item]]) -> list[Item]:
+    """The first of each, then the second of each that has one, and so on."""
+    columns = zip_longest(*([[item] for item in row] for row in rows), fillvalue=())
+    return [item for column in columns for cell in column for item in cell]
 
 
 def _farthest(

@@ -13,7 +13,7 @@ class RangeMethod(str, Enum):
     AUTO = "auto"
 
 
-MOST_IMAGES = 64
+FEWEST_IMAGES, MOST_IMAGES = 8, 64
 METHODS = (RangeMethod.MINMAX, RangeMethod.PERCENTILE, RangeMethod.ENTROPY)
 
 

@@ -31,7 +31,7 @@ def units_needed(max_miss_rate: float, confidence: float) -> int:
         CalibrationError: a promise that no number of samples can prove.
     """
     _require_provable(max_miss_rate, confidence)
-    return math.ceil(math.log(1 - confidence) / math.log(1 - max_miss_rate))
+    return math.ceil(math.log1p(-confidence) / math.log1p(-max_miss_rate))
 
 
 def promised_threshold(

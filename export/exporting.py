@@ -22,7 +22,15 @@ from export.building import BuildSettings, build
 from export.cache import CACHE_FILE, calibration_cache
 from export.float_onnx import float_onnx, part_of
 from export.golden import write_golden
-from export.judging import Judged, Promise, Source, judge, say_what_is_missing, source_of
+from export.judging import (
+    Judged,
+    Promise,
+    Source,
+    judge,
+    say_what_is_missing,
+    source_of,
+    unprejudiced,
+)
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
@@ -82,6 +90,7 @@ def export(settings: ExportSettings) -> Manifest:
         write_split(model, exact_root)
         parts = {name: onnx.load(exact_root / f"{name}.onnx") for name in ("gate", "mask")}
         work = {name: work_of(part, 1 if settings.int8 else 4) for name, part in parts.items()}
+        source = unprejudiced(source, exact_root)
         exact = judge(exact_root, source)
         parity = None
         if settings.int8:
@@ -161,7 +170,7 @@ def _best_ranges(first: Calibration, source: Source, model: Path, exact: Judged)
     for candidate in candidates:
         with TemporaryDirectory(dir=model.parent.parent) as beside:
             quantizer = Quantizer(onnx.load(model), candidate, source, exact, Path(beside))
-            renderings.append(quantizer.render(CPU, (), exact.inspector.limits))
+            renderings.append(quantizer.render(CPU, (), exact))
     best = candidates[least_loss(renderings)]
     console.print(f"ranges: {best.scales.method.value} loses least")
     return best
@@ -179,8 +188,7 @@ def _write_int8(
     for kind, twin in ((TENSORRT, None), (TYPED, TENSORRT.name)):
         if cost.broken:
             break
-        limits = cpu.judged.inspector.limits
-        rendering, cost = held(quantizer, kind, limits, costs[twin] if twin else None)
+        rendering, cost = held(quantizer, kind, cpu.judged, costs[twin] if twin else None)
         rendering.folder.rename(root / kind.name)
         require_clean(root / kind.name)
         costs[kind.name] = cost

@@ -14,7 +14,13 @@ from runtime.spec import Limits
 from train.checkpoint import ModelRecord
 from train.dataset import Dataset
 from train.division import divide_by_group, require_both_labels
-from train.evaluation import choose_threshold, outcome, predictions, sample_scores
+from train.evaluation import (
+    choose_mask_limits,
+    choose_threshold,
+    outcome,
+    predictions,
+    sample_scores,
+)
 from train.metrics import Outcome, summary
 from train.operating_point import MAX_FALSE_REJECTS
 from train.sample import Sample
@@ -106,10 +112,25 @@ def source_of(record: ModelRecord, dataset: Dataset, promise: Promise) -> Source
     return source
 
 
+def unprejudiced(source: Source, rendering: Path) -> Source:
+    """`source` with mask limits that the proving half had no say in, where it may promise.
+
+    Those of the model are chosen on both halves. Parity depends on them, which layers stay float
+    on parity, and the scores on that.
+    """
+    if source.missing:
+        return source
+    record, choosing = source.record, source.choosing
+    inspector = inspector_of(rendering, record, Limits())
+    threshold = choose_threshold(inspector, choosing, record.input)
+    limits = choose_mask_limits(inspector, choosing, record.input, threshold)
+    return replace(source, record=replace(record, limits=limits))
+
+
 def judge(rendering: Path, source: Source) -> Judged:
     """Choose the threshold for `rendering`, prove what can be proven, and measure.
 
-    The mask's limits are the model's own, so that renderings differ by their arithmetic alone.
+    The mask's limits are the source's own, so that renderings differ by their arithmetic alone.
     """
     spec, promise = source.record.input, source.promise
     inspector = inspector_of(rendering, source.record, Limits())
@@ -148,11 +169,13 @@ def inspector_of(
 
 
 def say_what_is_missing(source: Source) -> None:
-    """Why there is no promise."""
+    """Why there is no promise, and how the threshold was chosen."""
     reason = source.missing or "too many were missed at any threshold"
+    chosen = f"the threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects"
+    if all(sample.defective for sample in source.deciding):
+        chosen = "the threshold is 0, which rejects every sample: no good one says where to put it"
     console.print(
-        f"no promise of at most {source.promise.max_miss_rate:.1%} missed: {reason}; the threshold "
-        f"is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects",
+        f"no promise of at most {source.promise.max_miss_rate:.1%} missed: {reason}; {chosen}",
         soft_wrap=True,
         markup=False,
     )

@@ -64,7 +64,7 @@ def lint_file(path: Path, release: str) -> list[Finding]:
     """
     try:
         model = onnx.load(path)
-        _check(model)
+        onnx.checker.check_model(_checkable(model))
         linter = _Linter(model, HIGHEST_OPSET[release])
     except Exception as error:  # protobuf's errors, onnx's and numpy's have no common base class
         reason = str(error).strip().partition("\n")[0]
@@ -96,7 +96,8 @@ class _Linter:
         self.opset = max((o.version for o in model.opset_import if o.domain in STANDARD), default=0)
         self.nodes = [node for node in model.graph.node if node.domain in STANDARD]
         self.constants = _constants(model)
-        self.inputs = {tensor.name: tensor for tensor in model.graph.input}
+        self.types = _types(model)
+        self.inputs = {tensor.name for tensor in model.graph.input}
         self.outputs = {tensor.name for tensor in model.graph.output}
         self.maker = {name: node for node in self.nodes for name in node.output}
         self.readers: dict[str, list[NodeProto]] = defaultdict(list)
@@ -106,7 +107,6 @@ class _Linter:
 
     def findings(self) -> Iterator[Finding]:
         yield from self._opset()
-        yield from self._uint8_inputs()
         for node in self.nodes:
             if node.op_type in PAIR:
                 yield from self._scale(node)
@@ -116,6 +116,9 @@ class _Linter:
                 yield from self._chain(node)
             if node.op_type in {"Conv", "Gemm", "MatMul"}:
                 yield from self._both_inputs(node)
+            if node.op_type == "Conv":
+                yield from self._axis(node)
+            yield from self._uint8(node)
             yield from self._always_float(node)
             yield from self._moves(node)
             if node.op_type == "Add":
@@ -135,16 +138,21 @@ class _Linter:
                 message = f"{node.op_type} of '{node.domain}', which TensorRT has not"
                 yield _finding(Severity.REJECTED, "domain", node, message)
 
-    def _uint8_inputs(self) -> Iterator[Finding]:
-        for name, tensor in self.inputs.items():
-            if tensor.type.tensor_type.elem_type != TensorProto.UINT8:
-                continue
-            for reader in self.readers[name]:
-                if reader.op_type != "Cast":
-                    message = (
-                        f"reads the uint8 input '{name}', which only a Cast may; put one first"
-                    )
-                    yield _finding(Severity.REJECTED, "uint8-input", reader, message)
+    def _uint8(self, node: NodeProto) -> Iterator[Finding]:
+        """A uint8 tensor is an input that a Cast reads, or an output; `_zero_point` sees to Q."""
+        for name in node.input:
+            if name in self.inputs and self._is_uint8(name) and node.op_type != "Cast":
+                message = f"reads the uint8 input '{name}', which only a Cast may; put one first"
+                yield _finding(Severity.REJECTED, "uint8-input", node, message)
+        if node.op_type in PAIR or any(self._is_uint8(name) for name in node.input):
+            return
+        for name in node.output:
+            if name not in self.outputs and self._is_uint8(name):
+                message = f"makes '{name}', uint8 inside the network; cast at its border alone"
+                yield _finding(Severity.REJECTED, "uint8-inside", node, message)
+
+    def _is_uint8(self, name: str) -> bool:
+        return self.types.get(name) == TensorProto.UINT8
 
     def _scale(self, node: NodeProto) -> Iterator[Finding]:
         scale = self.constants.get(node.input[1])
@@ -162,21 +170,25 @@ class _Linter:
             yield _finding(Severity.REJECTED, "scale-positive", node, message)
 
     def _zero_point(self, node: NodeProto) -> Iterator[Finding]:
-        if len(node.input) < 3 or not node.input[2]:  # noqa: PLR2004 - x, scale, zero point
+        if len(node.input) > 2 and node.input[2]:  # noqa: PLR2004 - x, scale, zero point
+            zero = self.constants.get(node.input[2])
+            if zero is None:
+                message = f"its zero point '{node.input[2]}' is computed; make it a constant"
+                yield _finding(Severity.REJECTED, "zero-point-constant", node, message)
+                return
+            kind = zero.dtype.name
+        elif node.op_type == DEQUANTIZE and node.input[0] in self.constants:
+            zero, kind = None, self.constants[node.input[0]].dtype.name
+        else:
             return
-        zero = self.constants.get(node.input[2])
-        if zero is None:
-            message = f"its zero point '{node.input[2]}' is computed; make it a constant"
-            yield _finding(Severity.REJECTED, "zero-point-constant", node, message)
-            return
-        if zero.dtype == np.int32:
+        if kind == "int32":
             message = "dequantises int32; leave the bias in float, TensorRT scales it itself"
             yield _finding(Severity.REJECTED, "int32-bias", node, message)
-        elif zero.dtype.name in UNKNOWN_TYPES:
-            message = f"its zero point is {zero.dtype}, which TensorRT refuses or takes for int8; "
+        elif kind in UNKNOWN_TYPES:
+            message = f"its zero point is {kind}, which TensorRT refuses or takes for int8; "
             message += "quantise symmetrically, to int8"
             yield _finding(Severity.REJECTED, "zero-point-type", node, message)
-        if np.any(zero != 0):
+        if zero is not None and np.any(zero != 0):
             message = "its zero point is not 0; quantise symmetrically"
             yield _finding(Severity.REJECTED, "zero-point-zero", node, message)
 
@@ -231,9 +243,21 @@ class _Linter:
         if weights and not data:
             message = "its weights are quantised, its data are not: it stays float; quantise both"
             yield _finding(Severity.FLOAT, "weights-only", node, message)
-        if data and not weights and node.input[1] in self.constants:
+        known = node.op_type == "Conv" or node.input[1] in self.constants
+        if data and not weights and known:
             message = "its data are quantised, its weights are not: it stays float; quantise both"
             yield _finding(Severity.FLOAT, "data-only", node, message)
+
+    def _axis(self, node: NodeProto) -> Iterator[Finding]:
+        maker = self.maker.get(node.input[1])
+        if maker is None or maker.op_type != DEQUANTIZE:
+            return
+        scale = self.constants.get(maker.input[1])
+        axis = next((a.i for a in maker.attribute if a.name == "axis"), 1)
+        if scale is not None and scale.size > 1 and axis != 0:
+            message = f"its weights have scales along axis {axis}: it stays float; use axis 0, "
+            message += "the channels that it makes"
+            yield _finding(Severity.FLOAT, "weights-axis", node, message)
 
     def _dequantised(self, name: str) -> bool:
         maker = self.maker.get(name)
@@ -272,8 +296,8 @@ class _Linter:
             yield _finding(Severity.SLOW, "residual-both", node, message)
 
 
-def _check(model: ModelProto) -> None:
-    """Let onnx look at all but the plugins, which need no domain."""
+def _checkable(model: ModelProto) -> ModelProto:
+    """A copy whose plugins have a domain of their own, and in which every domain is imported."""
     checked = ModelProto()
     checked.CopyFrom(model)
     del checked.opset_import[:]
@@ -283,7 +307,7 @@ def _check(model: ModelProto) -> None:
             node.domain = PLUGIN
         domains.setdefault(node.domain, helper.make_opsetid(node.domain, 1))
     checked.opset_import.extend(domains.values())
-    onnx.checker.check_model(checked)
+    return checked
 
 
 def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
@@ -301,6 +325,13 @@ def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
             elif attribute.name.startswith("value_int"):
                 values[node.output[0]] = np.asarray(value, np.int64)
     return values
+
+
+def _types(model: ModelProto) -> dict[str, int]:
+    """The element type of each tensor, as far as it is known."""
+    graph = onnx.shape_inference.infer_shapes(_checkable(model)).graph
+    tensors = (*graph.input, *graph.value_info, *graph.output)
+    return {tensor.name: tensor.type.tensor_type.elem_type for tensor in tensors}
 
 
 def _finding(severity: Severity, rule: str, node: NodeProto, message: str) -> Finding:

@@ -15,12 +15,11 @@ from export.correction import Shifts, corrected, shifts_of
 from export.cpu import quantize_for_cpu
 from export.fallback import fewest_float_layers
 from export.judging import Judged, Source, inspector_of, judge, outcomes_of
-from export.parity import Cost, broken_limits, flipped, losses
+from export.parity import AT_THRESHOLD, Cost, broken_limits, flipped, losses
 from export.qdq import insert_qdq
 from export.sensitivity import harms
 from export.split import write_split
 from export.typed import insert_typed_qdq
-from runtime.spec import Limits
 
 ASKED = 16  # calibration images for the sensitivity of the layers
 Quantize = Callable[[ModelProto, Mapping[str, tuple[float, float]], Collection[str]], ModelProto]
@@ -70,19 +69,28 @@ class Quantizer:
     beside: Path
     shifts: dict[str, Shifts] = field(default_factory=dict)  # by `Kind.rounds_as`
 
-    def render(self, kind: Kind, float_layers: Sequence[str], limits: Limits | None) -> Rendering:
-        """One attempt. Without `limits` it gets a threshold of its own, and may promise."""
+    def render(self, kind: Kind, float_layers: Sequence[str], first: Judged | None) -> Rendering:
+        """One attempt.
+
+        It takes the limits of the `first` rendering, and must keep the recall that this one has by
+        them; without one it gets a threshold of its own, and may promise.
+        """
         folder = self.beside / f"{kind.name}-{len(float_layers)}"
         write_split(self.quantized(kind, float_layers), folder, kind.border.format)
-        record = self.source.record
-        if limits:
-            inspector = inspector_of(folder, record, limits, fused=kind.fused)
+        if first:
+            limits = first.inspector.limits
+            inspector = inspector_of(folder, self.source.record, limits, fused=kind.fused)
             judged = Judged(inspector, None, outcomes_of(inspector, self.source))
         else:
             judged = judge(folder, self.source)
-        exact, found = (j.metrics_on(self.source.comparing) for j in (self.exact, judged))
-        broken = broken_limits(exact, found)
-        return Rendering(folder, float_layers, judged, losses(exact, found), broken)
+        comparing = self.source.comparing
+        exact, found = self.exact.metrics_on(comparing), judged.metrics_on(comparing)
+        lost, broken = losses(exact, found), broken_limits(exact, found)
+        if first:
+            reached = first.metrics_on(comparing)
+            lost |= losses(reached, found, AT_THRESHOLD)
+            broken += broken_limits(reached, found, AT_THRESHOLD)
+        return Rendering(folder, float_layers, judged, lost, broken)
 
     def harms(self, kind: Kind) -> dict[str, float]:
         """How much each layer harms, over calibration images; the most harmful first."""
@@ -110,17 +118,17 @@ class Quantizer:
 
 
 def held(
-    quantizer: Quantizer, kind: Kind, limits: Limits | None, twin: Cost | None = None
+    quantizer: Quantizer, kind: Kind, first: Judged | None, twin: Cost | None = None
 ) -> tuple[Rendering, Cost]:
-    """The rendering of this kind that keeps its limits with the fewest float layers, and its cost.
+    """The rendering of this kind that keeps parity with the fewest float layers, and its cost.
 
-    Where none keeps them, the last one that was tried. What is known of its `twin`, a kind that
-    rounds the same, is not asked again.
+    `first` is as `Quantizer.render` has it. Where none keeps parity, the last one that was tried.
+    What is known of its `twin`, a kind that rounds the same, is not asked again.
     """
     harm = dict(twin.harms) if twin else {}
 
     def attempt(float_layers: Sequence[str]) -> Rendering:
-        tried = quantizer.render(kind, float_layers, limits)
+        tried = quantizer.render(kind, float_layers, first)
         if tried.broken or float_layers:
             state = "; ".join(tried.broken) or "within the limits"
             layers = f"{len(float_layers)} layers in float" if float_layers else "INT8 throughout"

@@ -16,6 +16,6 @@ def write_validation_report(root: Path, source: Source, parity: Parity, name: st
     judge, exact = judge_of(root), float_judge_of(root)
     named = [replace(judge, path=Path(name), sha256=source.record.weights_sha256)]
     named += [replace(exact, path=Path(name))] if exact else []
-    gallery = Gallery()
+    gallery = Gallery({name for cost in parity.renderings.values() for name in cost.flipped})
     measured = measure_all(named, source.dataset, "val", gallery)
     return write_report(root, source.dataset, "val", measured, gallery, parity)

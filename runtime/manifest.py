@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.errors import ManifestError
 from runtime.preprocess import preprocess_digest
-from runtime.record import read_record, write_record
+from runtime.record import SEAL, read_record, write_record
 from runtime.spec import InputSpec, Limits
 
 SCHEMA = 1
@@ -113,8 +113,11 @@ def open_bundle(root: Path) -> Bundle:
 
 def json_schema() -> bytes:
     """The content of `manifest.schema.json`."""
-    schema = msgspec.json.encode(msgspec.json.schema(Manifest))
-    return msgspec.json.format(schema, indent=2) + b"\n"
+    schema = msgspec.json.schema(Manifest)
+    fields = schema["$defs"]["Manifest"]
+    fields["properties"][SEAL] = {"type": "string"}
+    fields["required"].append(SEAL)
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
 def seal_bundle(root: Path, manifest: Manifest) -> None:

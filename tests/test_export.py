@@ -187,6 +187,18 @@ def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visibl
     )
 
 
+def test_the_half_that_proves_has_no_say_in_the_masks_limits(trained_run, tmp_path):
+    def odd(content):
+        content["limits"]["mask_threshold"] = 0.9
+
+    run = spoiled(trained_run, tmp_path / "run", "model.json", odd)
+    promised = export(settings_of(run, tmp_path / "one", promise=Promise(0.5, 0.8)))
+    assert promised.guarantee
+    assert promised.limits.mask_threshold != 0.9
+    unproven = export(settings_of(run, tmp_path / "other"))
+    assert (unproven.guarantee, unproven.limits.mask_threshold) == (None, 0.9)
+
+
 def test_calibrating_apart_gives_the_same_bundle(
     defectgate, trained_run, int8_bundle, calibrated, tmp_path
 ):

@@ -5,84 +5,11 @@ import re
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from networks import OPSET, good
+from onnx import TensorProto, helper
 
 from export.lint import Severity, lint, lint_file
 from runtime.errors import ModelError
-
-OPSET = 17
-
-
-class Net:
-    """A small network under construction: constants and nodes by name."""
-
-    def __init__(self, opset=OPSET):
-        self.constants = {}
-        self.nodes = []
-        self.opset = opset
-
-    def constant(self, name, value):
-        """A tensor's value; gives its name."""
-        self.constants[name] = np.asarray(value)
-        return name
-
-    def add(self, kind, inputs, output, **attributes):
-        """A node with one output; gives that."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}.{output}"))
-        self.nodes[-1].attribute.extend(helper.make_attribute(*a) for a in attributes.items())
-        return output
-
-    def pair(self, name, scale=0.1):
-        """Q and DQ behind a tensor; gives the dequantised one."""
-        parts = [self.constant(f"{name}.scale", np.float32(scale))]
-        parts.append(self.constant(f"{name}.zero", np.zeros(np.shape(scale), np.int8)))
-        axis = {"axis": 0} if np.shape(scale) else {}
-        self.add("QuantizeLinear", [name, *parts], f"{name}.int8", **axis)
-        return self.add("DequantizeLinear", [f"{name}.int8", *parts], f"{name}.back", **axis)
-
-    def conv(self, data, name):
-        """A convolution of 4 channels into 4, its weights quantised."""
-        weights = self.constant(f"{name}.w", np.full((4, 4, 3, 3), 0.1, np.float32))
-        self.pair(weights, np.full(4, 0.01))
-        inputs = [data, f"{weights}.back"]
-        return self.add("Conv", inputs, name, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
-
-    def node(self, output):
-        """The node that makes a tensor."""
-        return next(node for node in self.nodes if output in node.output)
-
-    def model(self):
-        """The network."""
-        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 4, 8, 8])
-        score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1, 16, 16])
-        values = [numpy_helper.from_array(v, name) for name, v in self.constants.items()]
-        graph = helper.make_graph(self.nodes, "net", [image], [score], values)
-        opset = helper.make_opsetid("", self.opset)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=8)
-
-
-def good(opset=OPSET):
-    """Conv, residual, Resize and Concat, as our own placement has them."""
-    net = Net(opset)
-    net.add("Cast", ["image"], "pixels", to=TensorProto.FLOAT)
-    net.pair("pixels")
-    net.add("Relu", [net.conv("pixels.back", "first")], "one")
-    net.pair("one")
-    net.conv("one.back", "second")
-    net.add("Add", ["second", "one.back"], "sum")
-    net.pair("sum")
-    net.constant("sizes", np.array([1, 1, 2, 2], np.float32))
-    net.add("Resize", ["sum.back", "", "sizes"], "large", mode="nearest")
-    net.pair("large")
-    net.add("Resize", ["one.back", "", "sizes"], "wide", mode="nearest")
-    net.pair("wide")
-    net.add("Concat", ["large.back", "wide.back"], "both", axis=1)
-    net.pair("both")
-    weights = net.constant("last.w", np.full((1, 8, 1, 1), 0.1, np.float32))
-    net.pair(weights, np.full(1, 0.01))
-    net.add("Conv", ["both.back", "last.w.back"], "last")
-    net.add("Sigmoid", ["last"], "score")
-    return net
 
 
 def zero_not_0(net):
@@ -99,6 +26,34 @@ def bias_int32(net):
     node = helper.make_node("DequantizeLinear", ["bias", *parts], ["bias.back"], name="bias")
     net.nodes.insert(0, node)
     net.node("first").input.append("bias.back")
+
+
+def bias_int32_alone(net):
+    bias_int32(net)
+    del net.node("bias.back").input[2]
+
+
+def weights_uint8(net):
+    net.constants["first.w.uint8"] = np.zeros((4, 4, 3, 3), np.uint8)
+    net.node("first.w.back").input[:] = ["first.w.uint8", net.constant("tenth", np.float32(0.1))]
+    net.nodes.remove(net.node("first.w.int8"))
+
+
+def uint8_inside(net):
+    net.nodes.pop()
+    net.add("Cast", ["last"], "bytes", to=TensorProto.UINT8)
+    net.add("Transpose", ["bytes"], "turned", perm=[0, 1, 3, 2])
+    net.add("Cast", ["turned"], "score", to=TensorProto.FLOAT)
+
+
+def weights_by_input(net):
+    for output in ("first.w.int8", "first.w.back"):
+        net.node(output).attribute[0].i = 1
+
+
+def weights_computed(net):
+    net.nodes.insert(0, helper.make_node("Abs", ["first.w"], ["first.size"]))
+    net.node("first").input[1] = "first.size"
 
 
 def scale_negative(net):
@@ -166,6 +121,11 @@ PLANTED = {
     zero_not_0: ("zero-point-zero", Severity.REJECTED),
     zero_uint8: ("zero-point-type", Severity.REJECTED),
     bias_int32: ("int32-bias", Severity.REJECTED),
+    bias_int32_alone: ("int32-bias", Severity.REJECTED),
+    weights_uint8: ("zero-point-type", Severity.REJECTED),
+    uint8_inside: ("uint8-inside", Severity.REJECTED),
+    weights_by_input: ("weights-axis", Severity.FLOAT),
+    weights_computed: ("data-only", Severity.FLOAT),
     scale_negative: ("scale-positive", Severity.REJECTED),
     scale_half: ("scale-type", Severity.REJECTED),
     scale_computed: ("scale-constant", Severity.REJECTED),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from export.parity import SCHEMA, Cost, Parity, broken_limits, flipped, require_parity
+from export.parity import AT_THRESHOLD, SCHEMA, Cost, Parity, broken_limits, flipped, require_parity
 from runtime.errors import QualityError
 from train.metrics import Outcome, Overlap
 
@@ -37,6 +37,14 @@ def test_a_sample_of_seg_recall_is_one_that_was_drawn():
 
 def test_seg_miou_has_no_such_slack():
     assert len(broken_limits(PERFECT, {**PERFECT, "seg_miou": PERFECT["seg_miou"] - 0.02})) == 1
+
+
+def test_the_recall_at_anothers_threshold_has_a_limit_of_its_own():
+    exact = {**PERFECT, "recall": 1.0}
+    int8 = {**exact, "recall": 1 / 3}
+    assert broken_limits(exact, int8) == []
+    (broken,) = broken_limits(exact, int8, AT_THRESHOLD)
+    assert broken == "recall fell by 66.7 points, from 1.000 to 0.333, limit 33.3"
 
 
 def test_a_fall_beyond_the_limits_is_told_by_metric():

@@ -158,10 +158,13 @@ def test_misses_without_a_drawing_come_last():
 
 
 def test_verdicts_that_differ_are_shown_the_smallest_defect_first_and_good_samples_last():
-    gallery = Gallery()
+    gallery = Gallery({"flipped elsewhere"})
     for name, defective, area in (("good", False, 0), ("large", True, 900), ("small", True, 9)):
         pair = [result(name, defective=defective, area=area, score=score) for score in (0.1, 0.9)]
         gallery.add([Unseen(None, None, outcome) for outcome in pair])
-    gallery.add([Unseen(None, None, result("same"))] * 2)
-    assert [e.outcome.name for e in gallery.differing.exhibits] == ["small", "large", "good"]
+    for name in ("same", "flipped elsewhere"):
+        gallery.add([Unseen(None, None, result(name, area=10))] * 2)
+    names = [e.outcome.name for e in gallery.differing.exhibits]
+    assert names == ["small", "flipped elsewhere", "large", "good"]
+    assert gallery.n_differing == 4
     assert all(e.other.opened for e in gallery.differing.exhibits)

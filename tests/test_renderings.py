@@ -1,10 +1,15 @@
-"""Which ranges are taken: those that lose the least Seg_Recall, then the least AP."""
+"""Which ranges are taken, and what a rendering must keep at the threshold of another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import onnx
 import pytest
 
-from export.renderings import least_loss
+from calibration.calibrating import read_calibration
+from export.judging import Judged, Promise, inspector_of, judge, say_what_is_missing, source_of
+from export.renderings import TENSORRT, Quantizer, least_loss
+from train.checkpoint import load_record
+from train.dataset import read_dataset
 
 
 @dataclass(frozen=True)
@@ -29,3 +34,38 @@ def lost(*pairs):
 )
 def test_the_least_seg_recall_is_lost_then_the_least_ap(pairs, best):
     assert least_loss(lost(*pairs)) == best
+
+
+@pytest.fixture
+def source(trained_run, visible_set):
+    """What judges the renderings of `trained_run`."""
+    return source_of(load_record(trained_run), read_dataset(visible_set), Promise(0.01, 0.95))
+
+
+def test_a_rendering_must_keep_the_recall_of_the_first_at_its_threshold(
+    source, float_bundle, int8_bundle, tmp_path
+):
+    model = int8_bundle / "model.onnx"
+    exact = judge(float_bundle / "cpu", source)
+    calibration = read_calibration(int8_bundle, source.dataset, model)
+    quantizer = Quantizer(onnx.load(model), calibration, source, exact, tmp_path)
+    limits = replace(exact.inspector.limits, threshold=1.1)  # as if its scores were higher
+    higher = inspector_of(float_bundle / "cpu", source.record, limits)
+    rendering = quantizer.render(TENSORRT, (), Judged(higher, None, exact.outcomes))
+    assert exact.metrics["recall"] == rendering.losses["recall"] > 0
+    assert rendering.broken[-1].startswith("recall fell by")
+    alone = replace(quantizer, beside=tmp_path / "alone")
+    assert "recall" not in alone.render(TENSORRT, (), None).losses
+
+
+@pytest.mark.parametrize(
+    ("good", "said"),
+    [
+        (True, "split, it has 5; the threshold is the best recall at 5% false rejects"),
+        (False, "; the threshold is 0, which rejects every sample: no good one says where to"),
+    ],
+)
+def test_why_nothing_is_promised_is_said_with_the_threshold(source, capsys, good, said):
+    deciding = [sample for sample in source.deciding if good or sample.defective]
+    say_what_is_missing(replace(source, deciding=deciding))
+    assert said in capsys.readouterr().err

@@ -100,6 +100,19 @@ def test_every_stratum_gets_a_turn_before_one_gets_two(samples, n, each):
     assert set(turns.values()) == each
 
 
+def test_kinds_take_turns_however_many_strata_they_have(samples):
+    stains = [replace(s, kind="stain") for s in samples[:2]]
+    picks = chosen([*samples[2:], *stains], 6, 1)
+    assert Counter(sample.kind for sample, _, _ in picks) == {"crack": 2, "pit": 2, "stain": 2}
+
+
+def test_a_defect_that_is_not_drawn_has_no_size_and_moves_no_third(samples):
+    undrawn = [replace(s, name=f"{s.name}-unseen", drawing=None) for s in samples[:2]]
+    strata = {s.name: stratum for s, stratum, _ in chosen([*undrawn, *samples], 38, 1)}
+    assert [strata.pop(sample.name) for sample in undrawn] == ["crack, not drawn"] * 2
+    assert strata == {s.name: stratum for s, stratum, _ in chosen(samples, 36, 1)}
+
+
 def test_a_group_gives_a_second_image_only_after_all_others(tmp_path):
     samples = [draw(tmp_path, f"{part}{n}", group=part) for part in "abc" for n in range(2)]
     seconds_are_far = np.array([[0.0], [100.0], [1.0], [99.0], [2.0], [98.0]])
@@ -150,6 +163,17 @@ def test_too_few_samples_are_an_error_with_the_mend(samples, n, share, message):
 def test_of_a_small_set_as_many_images_as_have_the_share(samples, share, count):
     assert most_images(samples, share) == len(chosen(samples, count, share)) == count
     assert most_images(samples, share, most=8) == 8
+
+
+def test_too_few_for_any_ranges_are_refused_unless_somebody_insists(dataset, model):
+    train = dataset.split("train")
+    defective, good = ([s for s in train if s.defective == side][:3] for side in (True, False))
+    few = replace(dataset, samples=(*defective, *good))
+    inspector = Inspector(FlatEngine(), SPEC, Limits(), ("defect",))
+    with pytest.raises(CalibrationError, match=r"enough for (\d) calib.* insist with --images \1$"):
+        calibrate(few, model, inspector, SPEC, CalibrationSettings())
+    asked = CalibrationSettings(images=2)
+    assert len(calibrate(few, model, inspector, SPEC, asked).images.images) == 2
 
 
 def test_an_entry_signs_its_file(samples):

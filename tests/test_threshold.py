@@ -51,6 +51,10 @@ def test_units_needed_are_the_fewest_that_prove_the_rate(rate, confidence, neede
     assert miss_rate_bound(0, needed - 1, confidence) > rate
 
 
+def test_a_promise_of_next_to_nothing_needs_next_to_infinitely_many():
+    assert units_needed(1e-17, 0.95) == pytest.approx(3e17, rel=0.01)
+
+
 @given(coarse_scores, rates, confidences)
 def test_the_promised_threshold_is_the_largest_that_can_be_proven(scores, rate, confidence):
     proven = [

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from export.float_onnx import float_onnx, part_of
@@ -33,3 +34,12 @@ def test_work_is_what_hooks_on_the_layers_count(encoder):
     work = work_of(model, 4)
     assert work.multiply_adds == counted["multiply_adds"]
     assert work.bytes == 4 * counted["values"]
+
+
+def test_a_product_of_any_rank_is_counted():
+    sides = {"a": (2, 64, 256), "b": (256, 32), "c": (2, 64, 32)}
+    a, b, c = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in sides.items())
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "g", [a, b], [c])
+    work = work_of(helper.make_model(graph), 4)
+    assert work.multiply_adds == 2 * 64 * 256 * 32
+    assert work.bytes == 4 * (2 * 64 * 256 + 256 * 32 + 2 * 64 * 32)

@@ -140,7 +140,12 @@ class Network:
     ) -> list[Outcome]:
         """What becomes of the test samples, with the threshold that `export` would choose."""
         threshold = choose_threshold(inspector, self.source.deciding, self.record.input)
-        limits = replace(self.record.limits, threshold=threshold)
+        return self.judged(inspector, replace(self.record.limits, threshold=threshold), samples)
+
+    def judged(
+        self, inspector: Inspector, limits: Limits, samples: Sequence[Sample] | None = None
+    ) -> list[Outcome]:
+        """What becomes of the test samples, or of these, by those limits."""
         seen = predictions(inspector, samples or self.test, self.record.input)
         return [outcome(prediction, limits) for prediction in seen]
 
@@ -216,14 +221,15 @@ class Network:
     def exported(self, quantizer: Quantizer) -> dict[str, dict[str, Any]]:
         """With the layers in float that `export` finds; nothing where it would refuse."""
         judged = judge(self.folder / "float", self.source)
-        found, limits = {}, None
+        found, first = {}, None
         for kind in (CPU, TENSORRT):
-            rendering, cost = held(replace(quantizer, exact=judged), kind, limits)
+            rendering, cost = held(replace(quantizer, exact=judged), kind, first)
             if cost.broken:
                 return {}
-            limits = limits or rendering.judged.inspector.limits
-            inspector = self.inspector(rendering.folder, kind)
-            found[kind.name] = self.metrics(inspector, len(cost.float_layers))
+            inspector, n_float = rendering.judged.inspector, len(cost.float_layers)
+            first = first or rendering.judged
+            outcomes = self.judged(inspector, inspector.limits)
+            found[kind.name] = self.compared(outcomes, n_float)
         return found
 
     def model_optimized(self, tiles: list[Any]) -> Inspector:

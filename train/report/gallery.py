@@ -1,7 +1,7 @@
 """The samples worth a look, chosen while they pass by: only their pictures are kept."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +67,13 @@ class Worst:
 class Gallery:
     """What went wrong, and what two models see differently.
 
-    Misses, the most visible first; false alarms, the highest score first; differing verdicts, the
-    smallest defects first and good samples last.
+    Misses, the most visible first; false alarms, the highest score first; differing verdicts, and
+    the samples named in `flipped`, the smallest defects first and good samples last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flipped: Collection[str] = ()) -> None:
+        self._flipped = frozenset(flipped)
+        self.n_differing = 0
         self.misses = Worst(lambda o: math.inf if math.isnan(o.contrast) else -o.contrast)
         self.false_alarms = Worst(lambda o: -o.score)
         self.differing = Worst(lambda o: o.raw.true_px or math.inf)
@@ -84,6 +86,7 @@ class Gallery:
             self.misses.offer(outcome, other, first.picture)
         if outcome.opened and not outcome.defective:
             self.false_alarms.offer(outcome, other, first.picture)
-        if other and outcome.opened != other.opened:
+        if other and (outcome.opened != other.opened or outcome.name in self._flipped):
+            self.n_differing += 1
             rejecting = seen[0] if outcome.opened else seen[1]
             self.differing.offer(outcome, other, rejecting.picture)

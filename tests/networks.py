@@ -1,0 +1,78 @@
+"""Small Q/DQ networks under construction."""
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+
+
+class Net:
+    """A small network under construction: constants and nodes by name."""
+
+    def __init__(self, opset=OPSET):
+        self.constants = {}
+        self.nodes = []
+        self.opset = opset
+
+    def constant(self, name, value):
+        """A tensor's value; gives its name."""
+        self.constants[name] = np.asarray(value)
+        return name
+
+    def add(self, kind, inputs, output, **attributes):
+        """A node with one output; gives that."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}.{output}"))
+        self.nodes[-1].attribute.extend(helper.make_attribute(*a) for a in attributes.items())
+        return output
+
+    def pair(self, name, scale=0.1):
+        """Q and DQ behind a tensor; gives the dequantised one."""
+        parts = [self.constant(f"{name}.scale", np.float32(scale))]
+        parts.append(self.constant(f"{name}.zero", np.zeros(np.shape(scale), np.int8)))
+        axis = {"axis": 0} if np.shape(scale) else {}
+        self.add("QuantizeLinear", [name, *parts], f"{name}.int8", **axis)
+        return self.add("DequantizeLinear", [f"{name}.int8", *parts], f"{name}.back", **axis)
+
+    def conv(self, data, name):
+        """A convolution of 4 channels into 4, its weights quantised."""
+        weights = self.constant(f"{name}.w", np.full((4, 4, 3, 3), 0.1, np.float32))
+        self.pair(weights, np.full(4, 0.01))
+        inputs = [data, f"{weights}.back"]
+        return self.add("Conv", inputs, name, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+
+    def node(self, output):
+        """The node that makes a tensor."""
+        return next(node for node in self.nodes if output in node.output)
+
+    def model(self):
+        """The network."""
+        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 4, 8, 8])
+        score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1, 16, 16])
+        values = [numpy_helper.from_array(v, name) for name, v in self.constants.items()]
+        graph = helper.make_graph(self.nodes, "net", [image], [score], values)
+        opset = helper.make_opsetid("", self.opset)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+
+def good(opset=OPSET):
+    """Conv, residual, Resize and Concat, as our own placement has them."""
+    net = Net(opset)
+    net.add("Cast", ["image"], "pixels", to=TensorProto.FLOAT)
+    net.pair("pixels")
+    net.add("Relu", [net.conv("pixels.back", "first")], "one")
+    net.pair("one")
+    net.conv("one.back", "second")
+    net.add("Add", ["second", "one.back"], "sum")
+    net.pair("sum")
+    net.constant("sizes", np.array([1, 1, 2, 2], np.float32))
+    net.add("Resize", ["sum.back", "", "sizes"], "large", mode="nearest")
+    net.pair("large")
+    net.add("Resize", ["one.back", "", "sizes"], "wide", mode="nearest")
+    net.pair("wide")
+    net.add("Concat", ["large.back", "wide.back"], "both", axis=1)
+    net.pair("both")
+    weights = net.constant("last.w", np.full((1, 8, 1, 1), 0.1, np.float32))
+    net.pair(weights, np.full(1, 0.01))
+    net.add("Conv", ["both.back", "last.w.back"], "last")
+    net.add("Sigmoid", ["last"], "score")
+    return net
