@@ -87,8 +87,8 @@ def _count(samples: Sequence[Sample], share: float) -> int:
     if count < FEWEST_IMAGES:
         raise CalibrationError(
             f"split train has {len(samples)} samples, enough for {count} calibration images of "
-            f"which {share:.0%} are defective, {FEWEST_IMAGES} wanted; add some, choose another "
-            f"--defect-share, or insist with --images {count}"
+            f"which {share:.0%} are defective, {FEWEST_IMAGES} wanted; add some, or insist with "
+            f"--images {count}"
         )
     return count
 

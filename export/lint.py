@@ -32,6 +32,7 @@ FLOAT_ALWAYS = {
     "Sigmoid": "leave it in float",
     "Softmax": "leave it in float",
 }
+PASSING = frozenset({"Identity", "Cast", "Transpose", "Reshape", "MaxPool"})  # and Resize, nearest
 BRANCHES = frozenset({"If", "Loop", "Scan"})
 
 
@@ -96,9 +97,9 @@ class _Linter:
         self.opset = max((o.version for o in model.opset_import if o.domain in STANDARD), default=0)
         self.nodes = [node for node in model.graph.node if node.domain in STANDARD]
         self.constants = _constants(model)
-        self.types = _types(model)
-        self.inputs = {tensor.name for tensor in model.graph.input}
+        self.types, self.ranks = _types_and_ranks(model)
         self.outputs = {tensor.name for tensor in model.graph.output}
+        self.border = self.outputs | {tensor.name for tensor in model.graph.input}
         self.maker = {name: node for node in self.nodes for name in node.output}
         self.readers: dict[str, list[NodeProto]] = defaultdict(list)
         for node in self.nodes:
@@ -139,20 +140,21 @@ class _Linter:
                 yield _finding(Severity.REJECTED, "domain", node, message)
 
     def _uint8(self, node: NodeProto) -> Iterator[Finding]:
-        """A uint8 tensor is an input that a Cast reads, or an output; `_zero_point` sees to Q."""
-        for name in node.input:
-            if name in self.inputs and self._is_uint8(name) and node.op_type != "Cast":
-                message = f"reads the uint8 input '{name}', which only a Cast may; put one first"
-                yield _finding(Severity.REJECTED, "uint8-input", node, message)
-        if node.op_type in PAIR or any(self._is_uint8(name) for name in node.input):
+        """A uint8 tensor is one of the border, which a Cast alone reads, or a zero point."""
+        if node.op_type in PAIR:
             return
-        for name in node.output:
-            if name not in self.outputs and self._is_uint8(name):
+        read = [name for name in node.input if self._is_uint8(name)]
+        for name in read if node.op_type != "Cast" else ():
+            if name in self.border:
+                message = f"reads '{name}', uint8, which only a Cast may; put one first"
+                yield _finding(Severity.REJECTED, "uint8-border", node, message)
+        for name in node.output if not read else ():
+            if self._is_uint8(name) and name not in self.outputs:
                 message = f"makes '{name}', uint8 inside the network; cast at its border alone"
                 yield _finding(Severity.REJECTED, "uint8-inside", node, message)
 
     def _is_uint8(self, name: str) -> bool:
-        return self.types.get(name) == TensorProto.UINT8
+        return self.types.get(name) == TensorProto.UINT8 and name not in self.constants
 
     def _scale(self, node: NodeProto) -> Iterator[Finding]:
         scale = self.constants.get(node.input[1])
@@ -185,7 +187,7 @@ class _Linter:
             message = "dequantises int32; leave the bias in float, TensorRT scales it itself"
             yield _finding(Severity.REJECTED, "int32-bias", node, message)
         elif kind in UNKNOWN_TYPES:
-            message = f"its zero point is {kind}, which TensorRT refuses or takes for int8; "
+            message = f"it quantises to {kind}, which TensorRT refuses or takes for int8; "
             message += "quantise symmetrically, to int8"
             yield _finding(Severity.REJECTED, "zero-point-type", node, message)
         if zero is not None and np.any(zero != 0):
@@ -239,7 +241,7 @@ class _Linter:
         return a is not None and b is not None and np.array_equal(a, b)
 
     def _both_inputs(self, node: NodeProto) -> Iterator[Finding]:
-        data, weights = (self._dequantised(name) for name in node.input[:2])
+        data, weights = (self._dequantised(name, PASSING) for name in node.input[:2])
         if weights and not data:
             message = "its weights are quantised, its data are not: it stays float; quantise both"
             yield _finding(Severity.FLOAT, "weights-only", node, message)
@@ -253,14 +255,19 @@ class _Linter:
         if maker is None or maker.op_type != DEQUANTIZE:
             return
         scale = self.constants.get(maker.input[1])
+        rank = self.ranks.get(maker.output[0], 0)
         axis = next((a.i for a in maker.attribute if a.name == "axis"), 1)
-        if scale is not None and scale.size > 1 and axis != 0:
+        axis += rank if axis < 0 else 0
+        if scale is not None and scale.size > 1 and rank and axis != 0:
             message = f"its weights have scales along axis {axis}: it stays float; use axis 0, "
             message += "the channels that it makes"
             yield _finding(Severity.FLOAT, "weights-axis", node, message)
 
-    def _dequantised(self, name: str) -> bool:
+    def _dequantised(self, name: str, passing: frozenset[str] = frozenset()) -> bool:
+        """Whether a DQ makes this tensor, or one that operators of `passing` only pass on."""
         maker = self.maker.get(name)
+        while maker is not None and (maker.op_type in passing or (passing and _nearest(maker))):
+            maker = self.maker.get(maker.input[0])
         return maker is not None and maker.op_type == DEQUANTIZE
 
     def _always_float(self, node: NodeProto) -> Iterator[Finding]:
@@ -268,11 +275,9 @@ class _Linter:
         if mend and node.input and self._dequantised(node.input[0]):
             message = f"{node.op_type} runs in float, and pays for Q and DQ; {mend}"
             yield _finding(Severity.SLOW, "float-operator", node, message)
-        if node.op_type == "Resize" and self._dequantised(node.input[0]):
-            mode = next((a.s.decode() for a in node.attribute if a.name == "mode"), "nearest")
-            if mode != "nearest":
-                message = f"Resize ({mode}) runs in float; use nearest"
-                yield _finding(Severity.SLOW, "float-operator", node, message)
+        if node.op_type == "Resize" and self._dequantised(node.input[0]) and not _nearest(node):
+            message = "Resize runs in float where it is not nearest; use that"
+            yield _finding(Severity.SLOW, "float-operator", node, message)
 
     def _moves(self, node: NodeProto) -> Iterator[Finding]:
         """A Concat copies bytes where everything that it reads and writes has one scale."""
@@ -296,18 +301,28 @@ class _Linter:
             yield _finding(Severity.SLOW, "residual-both", node, message)
 
 
+def _nearest(node: NodeProto) -> bool:
+    modes = (a.s for a in node.attribute if a.name == "mode")
+    return node.op_type == "Resize" and next(modes, b"nearest") == b"nearest"
+
+
 def _checkable(model: ModelProto) -> ModelProto:
     """A copy whose plugins have a domain of their own, and in which every domain is imported."""
     checked = ModelProto()
     checked.CopyFrom(model)
     del checked.opset_import[:]
-    domains = {opset.domain: opset for opset in model.opset_import}
+    domains = {_short(opset.domain): opset.version for opset in model.opset_import}
     for node in checked.graph.node:
-        if node.domain in STANDARD and not onnx.defs.has(node.op_type):
+        node.domain = _short(node.domain)
+        if not node.domain and not onnx.defs.has(node.op_type):
             node.domain = PLUGIN
-        domains.setdefault(node.domain, helper.make_opsetid(node.domain, 1))
-    checked.opset_import.extend(domains.values())
+        domains.setdefault(node.domain, 1)
+    checked.opset_import.extend(helper.make_opsetid(*opset) for opset in domains.items())
     return checked
+
+
+def _short(domain: str) -> str:
+    return "" if domain in STANDARD else domain
 
 
 def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
@@ -327,11 +342,12 @@ def _constants(model: ModelProto) -> dict[str, npt.NDArray[Any]]:
     return values
 
 
-def _types(model: ModelProto) -> dict[str, int]:
-    """The element type of each tensor, as far as it is known."""
+def _types_and_ranks(model: ModelProto) -> tuple[dict[str, int], dict[str, int]]:
+    """Each tensor's element type, and how many axes it has, as far as they are known."""
     graph = onnx.shape_inference.infer_shapes(_checkable(model)).graph
-    tensors = (*graph.input, *graph.value_info, *graph.output)
-    return {tensor.name: tensor.type.tensor_type.elem_type for tensor in tensors}
+    tensors = {t.name: t.type.tensor_type for t in (*graph.input, *graph.value_info, *graph.output)}
+    types = {name: tensor.elem_type for name, tensor in tensors.items()}
+    return types, {name: len(tensor.shape.dim) for name, tensor in tensors.items()}
 
 
 def _finding(severity: Severity, rule: str, node: NodeProto, message: str) -> Finding:

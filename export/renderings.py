@@ -69,16 +69,16 @@ class Quantizer:
     beside: Path
     shifts: dict[str, Shifts] = field(default_factory=dict)  # by `Kind.rounds_as`
 
-    def render(self, kind: Kind, float_layers: Sequence[str], first: Judged | None) -> Rendering:
+    def render(self, kind: Kind, float_layers: Sequence[str], leader: Judged | None) -> Rendering:
         """One attempt.
 
-        It takes the limits of the `first` rendering, and must keep the recall that this one has by
-        them; without one it gets a threshold of its own, and may promise.
+        It takes the limits of the `leader`, and must keep the recall that this has by them; without
+        one it gets a threshold of its own, and may promise.
         """
         folder = self.beside / f"{kind.name}-{len(float_layers)}"
         write_split(self.quantized(kind, float_layers), folder, kind.border.format)
-        if first:
-            limits = first.inspector.limits
+        if leader:
+            limits = leader.inspector.limits
             inspector = inspector_of(folder, self.source.record, limits, fused=kind.fused)
             judged = Judged(inspector, None, outcomes_of(inspector, self.source))
         else:
@@ -86,8 +86,8 @@ class Quantizer:
         comparing = self.source.comparing
         exact, found = self.exact.metrics_on(comparing), judged.metrics_on(comparing)
         lost, broken = losses(exact, found), broken_limits(exact, found)
-        if first:
-            reached = first.metrics_on(comparing)
+        if leader:
+            reached = leader.metrics_on(comparing)
             lost |= losses(reached, found, AT_THRESHOLD)
             broken += broken_limits(reached, found, AT_THRESHOLD)
         return Rendering(folder, float_layers, judged, lost, broken)
@@ -118,17 +118,17 @@ class Quantizer:
 
 
 def held(
-    quantizer: Quantizer, kind: Kind, first: Judged | None, twin: Cost | None = None
+    quantizer: Quantizer, kind: Kind, leader: Judged | None, twin: Cost | None = None
 ) -> tuple[Rendering, Cost]:
     """The rendering of this kind that keeps parity with the fewest float layers, and its cost.
 
-    `first` is as `Quantizer.render` has it. Where none keeps parity, the last one that was tried.
+    `leader` is as `Quantizer.render` has it. Where none keeps parity, the last one that was tried.
     What is known of its `twin`, a kind that rounds the same, is not asked again.
     """
     harm = dict(twin.harms) if twin else {}
 
     def attempt(float_layers: Sequence[str]) -> Rendering:
-        tried = quantizer.render(kind, float_layers, first)
+        tried = quantizer.render(kind, float_layers, leader)
         if tried.broken or float_layers:
             state = "; ".join(tried.broken) or "within the limits"
             layers = f"{len(float_layers)} layers in float" if float_layers else "INT8 throughout"

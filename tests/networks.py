@@ -76,3 +76,48 @@ def good(opset=OPSET):
     net.add("Conv", ["both.back", "last.w.back"], "last")
     net.add("Sigmoid", ["last"], "score")
     return net
+
+
+def passed_on(kind, before, **attributes):
+    """A good network where an operator passes on what the second convolution reads."""
+    net = good()
+    node = net.node("second")
+    place = [*node.input].index(before)
+    made = helper.make_node(kind, [before], ["passed"], **attributes)
+    net.nodes.insert(net.nodes.index(node), made)
+    node.input[place] = "passed"
+    return net
+
+
+PASSED_ON = [
+    passed_on(kind, tensor, **how)
+    for kind, how in (
+        ("Identity", {}),
+        ("Cast", {"to": TensorProto.FLOAT}),
+        ("Transpose", {"perm": [0, 1, 3, 2]}),
+        ("MaxPool", {"kernel_shape": [1, 1]}),
+    )
+    for tensor in ("one.back", "second.w.back")
+    if (kind, tensor) != ("MaxPool", "second.w.back")
+]
+
+
+def axis_from_the_end():
+    net = good()
+    for output in ("first.w.int8", "first.w.back"):
+        net.node(output).attribute[0].i = -4
+    return net
+
+
+def bytes_that_are_constant():
+    net = good()
+    value = numpy_helper.from_array(np.full((1, 1, 1, 1), 2, np.uint8))
+    net.nodes[:0] = [helper.make_node("Constant", [], ["two"], value=value)]
+    net.nodes[1:1] = [helper.make_node("Cast", ["two"], ["twice"], to=TensorProto.FLOAT)]
+    net.nodes[-1].input[0] = "doubled"
+    net.nodes.insert(-1, helper.make_node("Mul", ["last", "twice"], ["doubled"]))
+    return net
+
+
+# What TensorRT takes in INT8 too.
+GOOD = [*PASSED_ON, axis_from_the_end(), bytes_that_are_constant()]

@@ -22,6 +22,7 @@ from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.record import write_record
+from runtime.spec import Limits
 from train.checkpoint import load_model, load_record
 from train.dataset import read_dataset
 from train.division import divide_by_group
@@ -187,16 +188,23 @@ def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visibl
     )
 
 
-def test_the_half_that_proves_has_no_say_in_the_masks_limits(trained_run, tmp_path):
-    def odd(content):
-        content["limits"]["mask_threshold"] = 0.9
+def test_the_half_that_proves_has_no_say_in_the_masks_limits(trained_run, tmp_path, monkeypatch):
+    seen = []
 
-    run = spoiled(trained_run, tmp_path / "run", "model.json", odd)
-    promised = export(settings_of(run, tmp_path / "one", promise=Promise(0.5, 0.8)))
-    assert promised.guarantee
-    assert promised.limits.mask_threshold != 0.9
-    unproven = export(settings_of(run, tmp_path / "other"))
-    assert (unproven.guarantee, unproven.limits.mask_threshold) == (None, 0.9)
+    def choose(_inspector, samples, _spec, threshold):
+        seen.append({sample.group for sample in samples})
+        return Limits(threshold, 0.9, 1.0)
+
+    monkeypatch.setattr("export.judging.choose_mask_limits", choose)
+    promised = export(settings_of(trained_run, tmp_path / "one", promise=Promise(0.5, 0.8)))
+    record = load_record(trained_run)
+    choosing, deciding = divide_by_group(read_dataset(record.data).split("val"))
+    assert seen == [{sample.group for sample in choosing}]
+    assert seen[0].isdisjoint(sample.group for sample in deciding)
+    assert (promised.limits.mask_threshold, bool(promised.guarantee)) == (0.9, True)
+    unproven = export(settings_of(trained_run, tmp_path / "other"))
+    assert len(seen) == 1
+    assert unproven.limits.mask_threshold == record.limits.mask_threshold
 
 
 def test_calibrating_apart_gives_the_same_bundle(

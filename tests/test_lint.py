@@ -5,7 +5,7 @@ import re
 import numpy as np
 import onnx
 import pytest
-from networks import OPSET, good
+from networks import GOOD, OPSET, good
 from onnx import TensorProto, helper
 
 from export.lint import Severity, lint, lint_file
@@ -129,7 +129,7 @@ PLANTED = {
     scale_negative: ("scale-positive", Severity.REJECTED),
     scale_half: ("scale-type", Severity.REJECTED),
     scale_computed: ("scale-constant", Severity.REJECTED),
-    image_not_cast: ("uint8-input", Severity.REJECTED),
+    image_not_cast: ("uint8-border", Severity.REJECTED),
     activation_by_channel: ("activation-per-channel", Severity.FLOAT),
     weights_alone: ("weights-only", Severity.FLOAT),
     data_alone: ("data-only", Severity.FLOAT),
@@ -153,10 +153,27 @@ def test_nothing_is_found_in_a_good_network():
     assert lint(model) == []
 
 
+@pytest.mark.parametrize("net", GOOD, ids=range(len(GOOD)))
+def test_nothing_is_found_in_what_others_may_write(net):
+    assert lint(net.model()) == []
+
+
 @pytest.mark.parametrize("mistake", PLANTED, ids=lambda mistake: mistake.__name__)
 def test_a_planted_mistake_is_found_and_no_other(mistake):
     found = {(finding.rule, finding.severity) for finding in lint(planted(mistake))}
     assert found == {PLANTED[mistake]}
+
+
+def test_a_cast_alone_reads_a_uint8_output():
+    net = good()
+    net.add("Cast", ["last"], "drawn", to=TensorProto.UINT8)
+    for kind in ("Cast", "Transpose"):
+        attributes = {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+        net.add(kind, ["drawn"], f"more {kind}", **attributes)
+    model = net.model()
+    drawn = helper.make_tensor_value_info("drawn", TensorProto.UINT8, [1, 1, 16, 16])
+    model.graph.output.append(drawn)
+    assert [(f.rule, f.node) for f in lint(model)] == [("uint8-border", "Transpose.more Transpose")]
 
 
 def test_a_mistake_is_told_with_its_node_and_its_mend():
@@ -280,10 +297,13 @@ def test_a_spoilt_constant_is_no_network(tmp_path, spoil):
         lint_file(tmp_path / "net.onnx", "10")
 
 
-def test_an_opset_is_too_high_for_some_releases_alone():
+def test_an_opset_is_too_high_for_some_releases_alone(tmp_path):
     model = good(opset=19).model()
+    path = tmp_path / "net.onnx"
     for domain in ("", "ai.onnx"):
         model.opset_import[0].domain = domain
+        onnx.save(model, path)
+        assert lint_file(path, "10") == []
         assert [finding.rule for finding in lint(model, "8.6")] == ["opset"]
         assert lint(model, "10") == []
 
@@ -329,8 +349,9 @@ def kinds_of(layers):
     return {kind for line in kernels for kind in re.findall(r"Inputs.*?Datatype: (\w+)", line)}
 
 
-def test_nvidia_takes_the_good_network_in_int8(built_by_nvidia):
-    assert kinds_of(built_by_nvidia(good().model().SerializeToString())) == {"Int8"}
+@pytest.mark.parametrize("net", [good(), *GOOD], ids=range(1 + len(GOOD)))
+def test_nvidia_takes_a_good_network_in_int8(built_by_nvidia, net):
+    assert kinds_of(built_by_nvidia(net.model().SerializeToString())) == {"Int8"}
 
 
 @pytest.mark.parametrize(

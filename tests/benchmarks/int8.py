@@ -6,8 +6,9 @@ FOLDER holds the datasets, --runs what `ablation.py` trained, its row "defectgat
 Each model is quantised as a whole, no layer goes back to float; the last row has the layers in
 float that the limits of `export` need. To compare: the float network where each pixel of the test
 images is at random a grey level darker, lighter or as it was. The threshold is chosen anew on
-validation, as `export` does, and the test split is measured. What is measured is kept in --out and
-not measured again, unless the network is another; with --write the tables go into export/README.md.
+validation, but as exported `tensorrt/` takes that of `cpu/`; the test split is measured. What is
+measured is kept in --out and not measured again, unless the network is another; with --write the
+tables go into export/README.md.
 
 NVIDIA's Model-Optimizer quantises the same network with the same images where --model-optimizer
 names a folder with it, such as `pip install --no-deps --target FOLDER nvidia-modelopt==0.47.0
@@ -149,9 +150,9 @@ class Network:
         seen = predictions(inspector, samples or self.test, self.record.input)
         return [outcome(prediction, limits) for prediction in seen]
 
-    def metrics(self, inspector: Inspector, float_layers: int | None = 0) -> dict[str, Any]:
-        """Its metrics, and how many verdicts are other than those of the float network."""
-        return self.compared(self.outcomes(inspector), float_layers)
+    def metrics(self, inspector: Inspector) -> dict[str, Any]:
+        """Of INT8 throughout: as `compared` has them."""
+        return self.compared(self.outcomes(inspector), 0)
 
     def compared(
         self, outcomes: Sequence[Outcome], float_layers: int | None = None
@@ -221,13 +222,13 @@ class Network:
     def exported(self, quantizer: Quantizer) -> dict[str, dict[str, Any]]:
         """With the layers in float that `export` finds; nothing where it would refuse."""
         judged = judge(self.folder / "float", self.source)
-        found, first = {}, None
+        found, leader = {}, None
         for kind in (CPU, TENSORRT):
-            rendering, cost = held(replace(quantizer, exact=judged), kind, first)
+            rendering, cost = held(replace(quantizer, exact=judged), kind, leader)
             if cost.broken:
                 return {}
             inspector, n_float = rendering.judged.inspector, len(cost.float_layers)
-            first = first or rendering.judged
+            leader = leader or rendering.judged
             outcomes = self.judged(inspector, inspector.limits)
             found[kind.name] = self.compared(outcomes, n_float)
         return found

@@ -61,7 +61,7 @@ def measured(runs: Path, data: Path, out: Path) -> Results:
         return results
     with tempfile.TemporaryDirectory() as folder:
         network = Network(run, data, Path(folder), 0)
-        results["float"] = network.metrics(network.float)
+        results["float"] = network.compared(network.exact)
         for choice in missing:
             console.print(f"{run.name}: {choice.title}")
             found = network.quantized(choice, [TENSORRT])
