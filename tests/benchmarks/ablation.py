@@ -5,7 +5,8 @@
 FOLDER holds the datasets below, each with train, val and test. Every row learns on train, chooses
 on val and is measured once on test, with three seeds, on one core each; several share a GPU, where
 there is one, best behind `nvidia-cuda-mps-control -d`. A run that is finished is not done again, so
-a stopped command goes on where it was; with --write the tables go into train/README.md.
+a stopped command goes on where it was. The tables have the seeds that are whole; with --write they
+go into train/README.md.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(asked.jobs) as pool:
         list(pool.map(lambda run: measure(asked.sets, asked.out, *run), runs))
-    tables = (results_table(asked.out, name, asked.seeds) for name in SETS)
+    tables = (results_table(asked.out, name) for name in SETS)
     text = "\n\n".join(filter(None, tables))
     sys.stdout.write(text + "\n")
     if asked.write:
@@ -115,17 +116,18 @@ def one(data: Path, result: Path, changes: dict[str, object], split: str) -> Non
     evaluate(run, data, split, result, None)
 
 
-def results_table(out: Path, name: str, seeds: int) -> str:
-    """The rows of one dataset, mean and spread over the seeds, but those with a failed run."""
+def results_table(out: Path, name: str) -> str:
+    """The rows of one dataset, mean and spread over the seeds that every row has."""
+    seeds = 0
+    while all(result_of(out, name, row, seeds).exists() for row in range(len(ROWS))):
+        seeds += 1
     rows = []
-    for row, title in enumerate(ROWS):
+    for row, title in enumerate(ROWS if seeds else ()):
         files = [result_of(out, name, row, seed) for seed in range(seeds)]
-        if not all(file.exists() for file in files):
-            continue
         results = [json.loads(file.read_text("utf-8")) for file in files]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
         rows.append([title, *cells])
-    title = f"{name}, test split, {STEPS} steps, {seeds} seeds"
+    title = f"{name}, test split, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}"
     return table(title, ["", *COLUMNS], rows) if rows else ""
 
 
