@@ -69,12 +69,12 @@ def flipped(exact: Sequence[Outcome], int8: Sequence[Outcome]) -> tuple[str, ...
 def broken_limits(exact: Metrics, int8: Metrics, limits: Mapping[str, float] = LIMITS) -> list[str]:
     """The limits that do not hold, each as a sentence."""
     one_sample = {name: 1 / max(int(exact[n] or 0), 1) for name, n in MEANS_OVER.items()}
-    least = {name: max(limit, one_sample.get(name, 0.0)) for name, limit in limits.items()}
+    allowed = {name: max(limit, one_sample.get(name, 0.0)) for name, limit in limits.items()}
     return [
         f"{name} fell by {100 * loss:.1f} points, from {exact[name]:.3f} to {int8[name]:.3f}, "
-        f"limit {100 * least[name]:.1f}"
+        f"limit {100 * allowed[name]:.1f}"
         for name, loss in losses(exact, int8, limits).items()
-        if loss > least[name] + ROUNDING
+        if loss > allowed[name] + ROUNDING
     ]
 
 
