@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from train.intervals import (
     bootstrap_intervals,
+    difference_intervals,
     share_interval,
     share_intervals,
     weighted_ap,
@@ -114,3 +115,22 @@ def test_the_same_outcomes_have_the_same_intervals():
     low, high = bootstrap_intervals(outcomes)["image_auroc"]
     labels, scores = [o.defective for o in outcomes], [o.score for o in outcomes]
     assert low < roc_auc_score(labels, scores) < high
+
+
+def test_a_difference_is_seen_where_the_intervals_of_both_overlap():
+    """Objects differ by more than the models do, but one model is better on nearly all of them."""
+    rng = np.random.default_rng(2)
+    ious = rng.integers(20, 80, 40)
+    first, second = (
+        [
+            result(str(n), defective=True, score=0.5, raw=(100, 100, both))
+            for n, both in enumerate(ious - worse)
+        ]
+        for worse in (np.zeros(40, int), rng.integers(0, 10, 40))
+    )
+    low, high = difference_intervals(first, second)["seg_miou"]
+    found = np.mean([a.raw.iou - b.raw.iou for a, b in zip(first, second, strict=True)])
+    assert 0 < low < found < high
+    assert bootstrap_intervals(first)["seg_miou"][0] < bootstrap_intervals(second)["seg_miou"][1]
+    assert difference_intervals(second, first)["seg_miou"] == pytest.approx((-high, -low))
+    assert set(difference_intervals(first, first).values()) == {None}

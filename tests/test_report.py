@@ -66,6 +66,7 @@ def test_the_report_says_what_evaluate_counted(page, int8_bundle, visible_set):
     assert headline in page.text
     for name in ("image_ap", "gated_seg_miou", "pooled_miou"):
         assert f"{metrics[name]:.3f}" in page.text
+    assert re.search(r"[+-]0\.\d{3}[+-]0\.\d{3} to [+-]0\.\d{3}", page.text)  # and its interval
     for title in ("its network in float", "Which defects are caught", "Verdicts that differ"):
         assert title in page.text
 

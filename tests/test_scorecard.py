@@ -101,6 +101,8 @@ def test_two_models_are_measured_side_by_side(
     assert {name: beside[name] for name in alone} == alone
     assert beside["model"] == str(float_bundle)
     assert set(beside["differing"]) <= {f"images/test/{n:04}.png" for n in range(1000)}
+    low, high = beside["difference_intervals"]["seg_miou"]
+    assert low <= found["seg_miou"] - beside["seg_miou"] <= high
     assert "bundle, float" in capsys.readouterr().out
     evaluate(trained_run, visible_set, "test", out, None, beside=float_bundle)
     beside = json.loads(out.read_text(encoding="utf-8"))["beside"]

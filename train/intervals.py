@@ -51,10 +51,30 @@ def share_intervals(outcomes: Sequence[Outcome]) -> dict[str, Interval | None]:
 def bootstrap_intervals(outcomes: Sequence[Outcome]) -> dict[str, Interval | None]:
     """The intervals of Seg_mIoU, AP and AUROC, by the names in result files.
 
+    None for a single group, and where all draws agree, as when the ranking is perfect: the
+    bootstrap then cannot say how far off it is.
+    """
+    return {name: middle(values) for name, values in bootstrap(outcomes).items()}
+
+
+def difference_intervals(
+    outcomes: Sequence[Outcome], others: Sequence[Outcome]
+) -> dict[str, Interval | None]:
+    """Those of one model's numbers less another's, on the same samples in the same order.
+
+    What makes a draw hard is hard for both, so they are narrower than two intervals beside each
+    other; a difference whose interval holds 0 may be one of the samples alone.
+    """
+    of_others = bootstrap(others)
+    return {name: middle(values - of_others[name]) for name, values in bootstrap(outcomes).items()}
+
+
+def bootstrap(outcomes: Sequence[Outcome]) -> dict[str, Floats]:
+    """Seg_mIoU, AP and AUROC on each draw (1000,), by the names in result files.
+
     The percentile bootstrap of Efron (1979), over whole groups, since images of one object are not
-    independent: 1000 sets of as many groups, drawn with a fixed seed. Draws without a number, such
-    as those without a good sample, are left out. None for a single group, and where all draws
-    agree, as when the ranking is perfect: the bootstrap then cannot say how far off it is.
+    independent: 1000 sets of as many groups, drawn with a fixed seed, so the same for all models.
+    NaN where a draw has no number, such as one without a good sample, and with a single group.
     """
     statistics = {
         "seg_miou": _mean_iou([o.raw.iou if o.drawn else np.nan for o in outcomes]),
@@ -65,14 +85,26 @@ def bootstrap_intervals(outcomes: Sequence[Outcome]) -> dict[str, Interval | Non
     _, group_of = np.unique([o.group for o in outcomes], return_inverse=True)
     n_groups = int(group_of.max(initial=-1)) + 1
     if n_groups < 2:  # noqa: PLR2004 - one says nothing of another
-        return dict.fromkeys(statistics)
+        return dict.fromkeys(statistics, np.full(DRAWS, np.nan))
     rng = np.random.default_rng(SEED)
     counts = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), DRAWS)
-    found = {
-        name: [statistic(draw[group_of].astype(np.float64)) for draw in counts]
+    return {
+        name: np.array([statistic(draw[group_of].astype(np.float64)) for draw in counts])
         for name, statistic in statistics.items()
     }
-    return {name: _percentiles(values) for name, values in found.items()}
+
+
+def middle(values: Floats) -> Interval | None:
+    """What 95 % of the draws lie between; those that are NaN are left out.
+
+    None where there are none, or all agree.
+    """
+    known = values[np.isfinite(values)]
+    if len(np.unique(known)) < 2:  # noqa: PLR2004 - all agree
+        return None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def weighted_ap(good: Floats, defective: Floats) -> float:
@@ -110,12 +142,3 @@ def _ranking(outcomes: Sequence[Outcome], of: Callable[[Floats, Floats], float])
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else np.nan
-
-
-def _percentiles(values: Sequence[float]) -> Interval | None:
-    known = [value for value in values if np.isfinite(value)]
-    if len(set(known)) < 2:  # noqa: PLR2004 - all agree
-        return None
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(known, [tail, 100 - tail])
-    return float(low), float(high)

@@ -18,6 +18,7 @@ from runtime.record import write_atomically
 from runtime.spec import Limits
 from train.dataset import ALL, Dataset, check_sample, read_dataset
 from train.evaluation import Prediction, outcome, predictions
+from train.intervals import difference_intervals
 from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
 from train.progress import progress
@@ -117,6 +118,7 @@ def _record(measured: Sequence[Measured]) -> dict[str, Any]:
             "model": str(other.judge.path),
             **other.record(),
             "differing": [a.name for a, b in both if a.opened != b.opened],
+            "difference_intervals": difference_intervals(first.outcomes, other.outcomes),
         }
     return record
 

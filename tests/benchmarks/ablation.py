@@ -5,8 +5,9 @@
 FOLDER holds the datasets below, each with train, val and test. Every row learns on train, chooses
 on val and is measured once on test, with three seeds, on one core each; several share a GPU, where
 there is one, best behind `nvidia-cuda-mps-control -d`. A run that is finished is not done again, so
-a stopped command goes on where it was. The tables have the seeds that are whole; with --write they
-go into train/README.md.
+a stopped command goes on where it was. The tables have the seeds that are whole, and under each how
+far its last row is from the others, on val and on test, with an interval over objects; with --write
+they go into train/README.md.
 """
 
 import argparse
@@ -16,10 +17,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from tables import cell, put, table
 
+from train.dataset import read_dataset
+from train.intervals import middle
+from train.progress import progress
 from train.settings import STEPS
 
 # One core each; and large buffers are kept from step to step, not given back to the system.
@@ -51,6 +57,9 @@ COLUMNS = {
     "smallest quarter": "seg_recall_small_at_5",
 }
 
+SPLITS = ("val", "test")
+DIFFERENCES = {"Seg_mIoU": "seg_miou", "image AP": "image_ap"}
+
 console = Console(stderr=True)
 
 
@@ -71,8 +80,11 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(asked.jobs) as pool:
         list(pool.map(lambda run: measure(asked.sets, asked.out, *run), runs))
-    tables = (results_table(asked.out, name) for name in SETS)
-    text = "\n\n".join(filter(None, tables))
+    parts = []
+    for name in SETS:
+        if seeds := whole_seeds(asked.out, name):
+            parts += [results_table(asked.out, name, seeds), differences(asked, name, seeds)]
+    text = "\n\n".join(parts)
     sys.stdout.write(text + "\n")
     if asked.write:
         put("train/README.md", "ablation", text)
@@ -116,19 +128,73 @@ def one(data: Path, result: Path, changes: dict[str, object], split: str) -> Non
     evaluate(run, data, split, result, None)
 
 
-def results_table(out: Path, name: str) -> str:
-    """The rows of one dataset, mean and spread over the seeds that every row has."""
+def whole_seeds(out: Path, name: str) -> int:
+    """How many seeds every row of a dataset has."""
     seeds = 0
     while all(result_of(out, name, row, seeds).exists() for row in range(len(ROWS))):
         seeds += 1
+    return seeds
+
+
+def results_table(out: Path, name: str, seeds: int) -> str:
+    """The rows of one dataset, mean and spread over the seeds."""
     rows = []
-    for row, title in enumerate(ROWS if seeds else ()):
+    for row, title in enumerate(ROWS):
         files = [result_of(out, name, row, seed) for seed in range(seeds)]
         results = [json.loads(file.read_text("utf-8")) for file in files]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
         rows.append([title, *cells])
     title = f"{name}, test split, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}"
-    return table(title, ["", *COLUMNS], rows) if rows else ""
+    return table(title, ["", *COLUMNS], rows)
+
+
+def differences(asked: argparse.Namespace, name: str, seeds: int) -> str:
+    """The last row less each of the others, the mean of the seeds, with its 95 % interval."""
+    drawn = {}
+    for split in SPLITS:
+        for row in range(len(ROWS)):
+            runs = [result_of(asked.out, name, row, seed) for seed in range(seeds)]
+            of_seeds = [draws(asked.sets / name, run, split) for run in runs]
+            drawn[split, row] = np.mean(of_seeds, axis=0)
+    *others, last = range(len(ROWS))
+    titles = list(ROWS)
+    rows = [
+        [f"less {titles[row]}"]
+        + [
+            signed(difference)
+            for split in SPLITS
+            for difference in drawn[split, last] - drawn[split, row]
+        ]
+        for row in others
+    ]
+    columns = [f"{split}, {column}" for split in SPLITS for column in DIFFERENCES]
+    return table(f"{titles[last]}, difference, 95 % over objects", ["", *columns], rows)
+
+
+def draws(data: Path, result: Path, split: str) -> "np.ndarray[tuple[int, int], np.dtype[Any]]":
+    """The numbers of `DIFFERENCES` of one run, as they are, then on each draw of objects."""
+    from train.evaluation import outcome, predictions
+    from train.intervals import bootstrap
+    from train.judge import judge_of
+    from train.metrics import summary
+
+    kept = result.with_name(f"{result.stem}-{split}.npy")
+    if not kept.exists():
+        judge = judge_of(result.with_suffix(""))
+        samples = read_dataset(data).taught(judge.inspector.class_names).split(split)
+        limits = judge.inspector.limits
+        seen = predictions(judge.inspector, samples, judge.spec)
+        outcomes = [outcome(p, limits) for p in progress(seen, kept.stem, len(samples))]
+        metrics, drawn = summary(outcomes, limits.threshold), bootstrap(outcomes)
+        keys = DIFFERENCES.values()
+        np.save(kept, [[np.nan if metrics[k] is None else metrics[k], *drawn[k]] for k in keys])
+    return np.load(kept)
+
+
+def signed(difference: "np.ndarray[tuple[int], np.dtype[Any]]") -> str:
+    """A difference as it is, and in brackets what 95 % of the draws lie between."""
+    found, interval = difference[0], middle(difference[1:])
+    return f"{found:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else "-"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from runtime.inspection import answer_to
 from runtime.record import write_atomically
 from train.breakdown import Part
 from train.dataset import Dataset
+from train.intervals import Interval, difference_intervals
 from train.measured import Measured
 from train.report.charts import precision_recall, recall_of_parts, score_histogram
 from train.report.gallery import Gallery
@@ -103,6 +104,7 @@ def render(
         divisions=_divisions(measured),
         gallery=gallery,
         n_differing=_n_differing(measured),
+        differences=difference_intervals(*(m.outcomes for m in measured)) if measured[1:] else {},
         parity=parity,
         answer_to=answer_to,
     )
@@ -152,6 +154,6 @@ def _percent(value: Any) -> str:
     return "-" if value is None or math.isnan(value) else f"{100 * value:.1f} %"
 
 
-def _between(interval: tuple[float, float] | None) -> str:
-    """The interval in three digits; empty where there is none."""
-    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+def _between(interval: Interval | None, sign: str = "") -> str:
+    """The interval in three digits, with a `sign` of "+" in any case; empty where there is none."""
+    return f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}" if interval else ""
