@@ -12,7 +12,7 @@ from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from train.dataset import read_dataset
 from train.judge import float_judge_of, judge_of
-from train.scorecard import evaluate
+from train.scorecard import _judges, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +125,18 @@ def test_the_float_network_in_an_int8_bundle_is_the_one_it_came_from(int8_bundle
 
 def test_paths_are_shown_as_they_are(float_bundle, visible_set, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    odd = shutil.copytree(float_bundle, Path("[/b]"))
+    odd = shutil.copytree(float_bundle, Path("[b]"))
     evaluate(float_bundle, visible_set, "test", None, None, beside=odd)
-    assert "[/b]" in capsys.readouterr().out
+    assert "[b]" in capsys.readouterr().out
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(float_bundle, tmp_path):
+    copy = shutil.copytree(float_bundle, tmp_path / "a" / float_bundle.name)
+    renamed = shutil.copytree(float_bundle, tmp_path / "b")
+    first, by_path = _judges(float_bundle, copy, None)
+    assert first.title.endswith(f", {float_bundle}")
+    assert by_path.title.endswith(f", {copy}")
+    assert _judges(float_bundle, renamed, None)[1].title.endswith("float, b")
 
 
 def test_a_model_beside_itself_is_refused(int8_bundle, visible_set):

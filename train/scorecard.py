@@ -80,12 +80,15 @@ def _judges(model: Path, beside: Path | None, report: Path | None) -> list[Judge
 
 
 def _told_apart(judge: Judge, other: Judge) -> list[Judge]:
-    """Both, their folders in their titles where those are the same."""
+    """Both, their folders in their titles where those are the same: by name, if that will do."""
     if judge.path == other.path:
         raise ModelError(f"--beside {other.path}: is --model itself; name another run or bundle")
     if judge.title != other.title:
         return [judge, other]
-    return [replace(j, title=f"{j.title}, {j.path}") for j in (judge, other)]
+    by_name = judge.path.name != other.path.name
+    return [
+        replace(j, title=f"{j.title}, {j.path.name if by_name else j.path}") for j in (judge, other)
+    ]
 
 
 def measure_all(
