@@ -85,10 +85,11 @@ def _told_apart(judge: Judge, other: Judge) -> list[Judge]:
         raise ModelError(f"--beside {other.path}: is --model itself; name another run or bundle")
     if judge.title != other.title:
         return [judge, other]
-    by_name = judge.path.name != other.path.name
-    return [
-        replace(j, title=f"{j.title}, {j.path.name if by_name else j.path}") for j in (judge, other)
-    ]
+    both = (judge, other)
+    folders = [j.path.resolve().name for j in both]
+    if folders[0] == folders[1]:
+        folders = [str(j.path) for j in both]
+    return [replace(j, title=f"{j.title}, {f}") for j, f in zip(both, folders, strict=True)]
 
 
 def measure_all(

@@ -17,15 +17,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from tables import cell, put, table
 
 from train.dataset import read_dataset
-from train.intervals import middle
-from train.progress import progress
+from train.intervals import Floats, bootstrap, middle
 from train.settings import STEPS
 
 # One core each; and large buffers are kept from step to step, not given back to the system.
@@ -171,27 +169,22 @@ def differences(asked: argparse.Namespace, name: str, seeds: int) -> str:
     return table(f"{titles[last]}, difference, 95 % over objects", ["", *columns], rows)
 
 
-def draws(data: Path, result: Path, split: str) -> "np.ndarray[tuple[int, int], np.dtype[Any]]":
-    """The numbers of `DIFFERENCES` of one run, as they are, then on each draw of objects."""
-    from train.evaluation import outcome, predictions
-    from train.intervals import bootstrap
+def draws(data: Path, result: Path, split: str) -> Floats:
+    """The numbers of `DIFFERENCES` of one run (2, 1 + 1000): as they are, then on each draw."""
     from train.judge import judge_of
-    from train.metrics import summary
+    from train.scorecard import measure_all
 
     kept = result.with_name(f"{result.stem}-{split}.npy")
-    if not kept.exists():
+    if not kept.exists() or kept.stat().st_mtime < result.stat().st_mtime:
         judge = judge_of(result.with_suffix(""))
-        samples = read_dataset(data).taught(judge.inspector.class_names).split(split)
-        limits = judge.inspector.limits
-        seen = predictions(judge.inspector, samples, judge.spec)
-        outcomes = [outcome(p, limits) for p in progress(seen, kept.stem, len(samples))]
-        metrics, drawn = summary(outcomes, limits.threshold), bootstrap(outcomes)
-        keys = DIFFERENCES.values()
-        np.save(kept, [[np.nan if metrics[k] is None else metrics[k], *drawn[k]] for k in keys])
-    return np.load(kept)
+        (measured,) = measure_all([judge], read_dataset(data), split, None)
+        drawn = bootstrap(measured.outcomes)
+        found = {k: measured.metrics[k] for k in DIFFERENCES.values()}
+        np.save(kept, [[np.nan if v is None else v, *drawn[k]] for k, v in found.items()])
+    return np.asarray(np.load(kept), np.float64)
 
 
-def signed(difference: "np.ndarray[tuple[int], np.dtype[Any]]") -> str:
+def signed(difference: Floats) -> str:
     """A difference as it is, and in brackets what 95 % of the draws lie between."""
     found, interval = difference[0], middle(difference[1:])
     return f"{found:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else "-"
