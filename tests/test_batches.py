@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.errors import DataError
 from runtime.images import write_png
 from runtime.spec import InputSpec
 from runtime.tiling import Fit
+from train import batches
 from train.batches import TrainingTiles, training_tile
 from train.drawing import MaskFile
 from train.sample import Sample
@@ -112,3 +114,18 @@ def test_what_a_letterbox_leaves_empty_stays_empty(sample, seed):
         assert not example.image[48:].any()
         assert not example.mask[:, :16].any()
         assert not example.mask[:, 48:].any()
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 10**6])
+def test_a_sample_is_read_once_while_there_is_room(sample, kept_bytes, monkeypatch):
+    monkeypatch.setattr(batches, "KEPT_BYTES", kept_bytes)
+    tiles = TrainingTiles([sample], SPEC, ("crack", "pit"))
+    torch.manual_seed(0)
+    first = tiles[0]
+    sample.image.unlink()
+    torch.manual_seed(0)
+    if kept_bytes:
+        assert all(torch.equal(*pair) for pair in zip(first, tiles[0], strict=True))
+    else:
+        with pytest.raises(DataError, match=r"a\.png"):
+            tiles[0]

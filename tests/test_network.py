@@ -6,7 +6,7 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 
 from runtime.errors import ModelError
-from train.encoder import EvenInputConv2d, encoder
+from train.encoder import EvenInputConv2d, EvenInputDepthwiseConv2d, encoder
 from train.network import JointNetwork
 from train.weights import load_encoder_weights
 
@@ -135,13 +135,16 @@ def test_an_encoder_that_cannot_be_used_is_refused_with_one_that_can(name, messa
         encoder(name)
 
 
-@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize(
+    ("form", "channels", "groups"),
+    [(EvenInputConv2d, 8, 1), (EvenInputConv2d, 8, 4), (EvenInputDepthwiseConv2d, 4, 4)],
+)
 @pytest.mark.parametrize(
     ("kernel", "stride"), [(1, 1), (3, 1), (5, 1), (7, 1), (2, 2), (3, 2), (5, 2), (7, 2)]
 )
-def test_an_even_input_is_padded_as_timm_does(kernel, stride, groups):
-    theirs = Conv2dSame(4, 8, kernel, stride, groups=groups)
-    ours = EvenInputConv2d(4, 8, kernel, stride, groups=groups)
+def test_an_even_input_is_padded_as_timm_does(kernel, stride, form, channels, groups):
+    theirs = Conv2dSame(4, channels, kernel, stride, groups=groups, bias=False)
+    ours = form(4, channels, kernel, stride, groups=groups, bias=False)
     ours.load_state_dict(theirs.state_dict())
     for size in ((2, 2), (8, 6), (10, 32)):
         image = torch.randn(2, 4, *size)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from runtime.errors import DataError
 from runtime.images import Image, read_image
@@ -22,6 +22,7 @@ from train.sample import Sample
 
 DRAWN = 255
 PASTE_SHARE = 0.5  # of the good samples
+KEPT_BYTES = 2**29  # of samples that were read
 
 
 class Example(NamedTuple):
@@ -35,6 +36,14 @@ class Example(NamedTuple):
     mask: Tensor
     label: Tensor
     drawn: Tensor
+
+
+class Look(NamedTuple):
+    """A tile (C, h, w), how much of each of its pixels is defective (K, h, w), and its place."""
+
+    image: Image
+    coverage: Image
+    place: Rect
 
 
 class TrainingTiles(Dataset[Example]):
@@ -55,14 +64,17 @@ class TrainingTiles(Dataset[Example]):
         self._spec = spec
         self._class_names = class_names
         self._augment = Augmentation(everything=augment)
-        self._donors = [s for s in samples if s.defective and s.drawing] if augment else []
+        drawn = [n for n, sample in enumerate(samples) if sample.defective and sample.drawing]
+        self._donors = drawn if augment else []
+        self._kept: dict[int, Look] = {}
+        self._room = KEPT_BYTES
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> Example:
         sample = self._samples[index]
-        image, coverage, place = self._look_at(sample)
+        image, coverage, place = self._look_at(index)
         if not sample.defective and self._donors and torch.rand(()) < PASTE_SHARE:
             donor = self._donors[int(torch.randint(len(self._donors), ()))]
             image, coverage = paste(image, *self._look_at(donor)[:2])
@@ -76,8 +88,23 @@ class TrainingTiles(Dataset[Example]):
             torch.tensor(float(known)),
         )
 
-    def _look_at(self, sample: Sample) -> tuple[Image, Image, Rect]:
-        """A tile of the sample (C, h, w), how much of each pixel is defective (K, h, w), its place.
+    def _look_at(self, index: int) -> Look:
+        """What `_read` gives; kept while there is room, if it is the same each time.
+
+        A worker keeps nothing: it ends with its epoch.
+        """
+        if index in self._kept:
+            return self._kept[index]
+        look = self._read(self._samples[index])
+        size = look.image.nbytes + look.coverage.nbytes
+        same = self._spec.fit is not Fit.TILE
+        if same and size <= self._room and get_worker_info() is None:
+            self._kept[index] = look
+            self._room -= size
+        return look
+
+    def _read(self, sample: Sample) -> Look:
+        """A tile of the sample.
 
         Raises:
             DataError: unreadable, or of a size that cannot be brought to the input.
@@ -94,7 +121,7 @@ class TrainingTiles(Dataset[Example]):
             ]
         except ValueError as error:
             raise DataError(f"{sample.image}: {error}; cut it with --fit tile") from error
-        return pixels, np.concatenate(masks), tile.target
+        return Look(pixels, np.concatenate(masks), tile.target)
 
     def _known_label(self, sample: Sample) -> Tensor:
         names = self._class_names
@@ -130,7 +157,7 @@ def _preprocessed(frame: Image, pixel_format: PixelFormat, tile: Tile, spec: Inp
     preprocess(frame, pixel_format, tile, pixels)
     t = tile.target
     shown = pixels[t.y : t.y + t.height, t.x : t.x + t.width]
-    return np.ascontiguousarray(shown.transpose(2, 0, 1))
+    return np.array(shown.transpose(2, 0, 1), order="C")
 
 
 def _coverage(drawn: npt.NDArray[np.bool_], tile: Tile, spec: InputSpec) -> Image:

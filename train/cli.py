@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from train.memory import keep_freed_memory
 from train.size import parse_size
 
 Data = Annotated[
@@ -99,6 +100,7 @@ def train(
     width, height = parse_size(input)
     if scale != 1 and fit != Fit.TILE:
         raise typer.BadParameter(f"--scale {scale} is for --fit tile")
+    keep_freed_memory()
     run_training(
         TrainSettings(
             data=data,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.encoder import DEFAULT_ENCODER, STRIDES, encoder
+from train.gradients import twice
 
 COLOURS = 3  # channels that an encoder reads
 
@@ -161,8 +162,8 @@ class Evidence(nn.Module):
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Evidence (N, width, H/8, W/8)."""
         finest, fine, coarse, coarsest = levels
-        found = self.coarse(torch.cat((_twice(coarsest), coarse), 1))
-        together = (_twice(found), fine, functional.max_pool2d(finest, 2))
+        found = self.coarse(torch.cat((twice(coarsest), coarse), 1))
+        together = (twice(found), fine, functional.max_pool2d(finest, 2))
         evidence: Tensor = self.fine(torch.cat(together, 1))
         return evidence
 
@@ -189,7 +190,7 @@ class Decoder(nn.Module):
         """Logits (N, K, H, W) from features at strides 2 to 32."""
         x = skips[-1]
         for merge, skip in zip(self.merge, reversed(skips[:-1]), strict=True):
-            x = merge(torch.cat((_twice(x), skip), 1))
+            x = merge(torch.cat((twice(x), skip), 1))
         return functional.pixel_shuffle(self.draw(x), 2)
 
 
@@ -199,10 +200,6 @@ def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
-
-
-def _twice(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2.0)
 
 
 def _maximum(x: Tensor) -> Tensor:

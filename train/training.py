@@ -81,10 +81,11 @@ def train(settings: TrainSettings) -> ModelRecord:
         if fabric.is_global_zero:
             cut(settings.out, first_epoch)
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
+    tiles = TrainingTiles(data.training, data.spec, data.class_names, augment=settings.augment)
     for epoch in range(first_epoch, settings.epochs):
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
-        examples = _loader(data, order, settings)
+        examples = _loader(tiles, order, settings)
         begun = time.monotonic()
         loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
         if fabric.is_global_zero:
@@ -250,9 +251,11 @@ def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:
     return {name: v for name, v in settings_record(settings).items() if name not in free}
 
 
-def _loader(data: Data, order: list[int], settings: TrainSettings) -> "DataLoader[Example]":
+def _loader(
+    tiles: TrainingTiles, order: list[int], settings: TrainSettings
+) -> "DataLoader[Example]":
     return DataLoader(
-        TrainingTiles(data.training, data.spec, data.class_names, augment=settings.augment),
+        tiles,
         settings.batch_size,
         sampler=order,
         num_workers=settings.workers,

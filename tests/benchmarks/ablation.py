@@ -26,12 +26,7 @@ from train.dataset import read_dataset
 from train.intervals import Floats, bootstrap, middle
 from train.settings import STEPS
 
-# One core each; and large buffers are kept from step to step, not given back to the system.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}  # one core each
 PLAIN = {
     "augment": False,
     "average_decay": 0.0,
@@ -114,11 +109,13 @@ def measure_apart(data: Path, result: Path, settings: dict[str, object], split: 
 def one(data: Path, result: Path, changes: dict[str, object], split: str) -> None:
     """Train with the settings `changes`, and write the metrics on `split` to `result`."""
     from train.checkpoint import RECORD
+    from train.memory import keep_freed_memory
     from train.resume import STATE
     from train.scorecard import evaluate
     from train.settings import TrainSettings
     from train.training import train
 
+    keep_freed_memory()
     run = result.with_suffix("")
     stopped = (run / STATE).exists()
     if not (run / RECORD).exists():

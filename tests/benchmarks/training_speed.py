@@ -19,6 +19,7 @@ from torch import nn
 from train.batches import Example
 from train.encoder import DEFAULT_ENCODER
 from train.loss import LossWeights, joint_loss
+from train.memory import keep_freed_memory
 from train.network import JointNetwork, Logits
 
 STEPS, WARM_UP = 12, 3
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     asked = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     plain = smp.Unet(f"tu-{DEFAULT_ENCODER}", encoder_weights=None, in_channels=3, classes=1)
