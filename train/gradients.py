@@ -65,7 +65,7 @@ class _DepthwiseConv2d(torch.autograd.Function):
 
 
 def _by_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: Sides, padding: Sides) -> Tensor:
-    """In 32 bits where there is a stride: in 16 that takes up to fifty times as long."""
+    """In 32 bits where there is a stride: in 16 that takes some fifty times as long."""
     precision = x.dtype if max(stride) == 1 else torch.float32
     found, _, _ = torch.ops.aten.convolution_backward(
         *(tensor.to(precision) for tensor in (gradient, x, weight)),

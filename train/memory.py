@@ -9,7 +9,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
 def keep_freed_memory() -> None:
     """Let glibc's malloc keep it for this process, instead of fetching zeroed pages each time.
 
-    That takes a CPU up to a tenth of a step. Without glibc nothing happens.
+    That takes a CPU some 4 % of a step. Without glibc nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
