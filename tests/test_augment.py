@@ -63,6 +63,12 @@ def test_every_class_of_a_sample_stays_in_the_picture(seed):
     assert coverage.flatten(1).any(1).tolist() == [True, True]
 
 
+def test_an_image_of_two_lines_is_augmented():
+    torch.manual_seed(0)
+    line, nothing = torch.full((1, 2, 300), 90, dtype=torch.uint8), torch.zeros(1, 2, 300).byte()
+    assert {Augmentation()(line, nothing)[0].shape for _ in range(40)} == {(1, 2, 300)}
+
+
 @pytest.mark.parametrize("size", [(64, 64), (64, 400), (96, 64), (32, 256)])
 def test_no_turn_shows_a_black_corner(size):
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import DataError
 from train.division import divide_by_group, leaks, require_both_labels, with_splits
+from train.drawing import MaskFile
 from train.sample import SPLITS, Sample
 
 
@@ -109,6 +110,17 @@ def test_a_group_in_two_splits_is_told():
     samples = [sample("a", group="part", split="train"), sample("b", group="part", split="test")]
     (told,) = leaks([*samples, sample("c", split="val")])
     assert told.startswith("group 'part' is in the splits train and test; images of one object")
+
+
+def test_those_drawn_are_shared_apart_from_those_only_labelled():
+    samples = [sample(f"labelled {n}", "pit", split="") for n in range(30)]
+    drawn = MaskFile(Path("mask.png"), 1)
+    samples += [replace(sample(f"drawn {n}", "pit", split=""), drawing=drawn) for n in range(10)]
+    divided = with_splits([*samples, *(sample(f"good {n}", split="") for n in range(60))])
+    drawn_in = Counter(s.split for s in divided if s.drawing)
+    assert drawn_in == {"train": 6, "val": 2, "test": 2}
+    halves = divide_by_group([s for s in divided if s.split == "val"])
+    assert [sum(s.drawing is not None for s in half) for half in halves] == [1, 1]
 
 
 def test_rare_kinds_come_into_every_split():

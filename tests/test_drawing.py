@@ -53,6 +53,39 @@ def test_a_white_mask_among_class_indices_is_refused(path):
         MaskFile(path, None).draw(SHAPE)
 
 
+def test_a_palette_of_white_and_black_is_a_picture(path):
+    for pixels in (mask(255), mask(0)):
+        picture = Image.fromarray(np.where(pixels, 0, 1).astype(np.uint8), "P")
+        picture.putpalette([255, 255, 255, 0, 0, 0])
+        picture.save(path)
+        assert np.array_equal(read_mask_file(path), pixels)
+
+
+def test_a_mask_in_the_transparency_is_refused(path):
+    pixels = np.zeros((*SHAPE, 4), np.uint8)
+    Image.fromarray(pixels).save(path)
+    assert not read_mask_file(path).any()
+    pixels[..., 3] = mask(255)
+    Image.fromarray(pixels).save(path)
+    with pytest.raises(DataError, match=r"m\.png: mask is drawn in its transparency; save 0 and"):
+        read_mask_file(path)
+
+
+@pytest.mark.parametrize("value", [0.9, np.nan, -1])
+def test_a_value_that_is_no_index_is_refused(tmp_path, value):
+    path = tmp_path / "m.tif"
+    pixels = mask(0).astype(np.float32 if isinstance(value, float) else np.int32)
+    pixels[2, 3] = value
+    Image.fromarray(pixels).save(path)
+    with pytest.raises(DataError, match=r"m\.tif: mask has the values .*expected 0 and 255"):
+        read_mask_file(path)
+
+
+def test_a_mask_may_be_as_large_as_its_image(path):
+    Image.new("1", (16384, 11000)).save(path)  # beyond what Pillow takes unless it is told
+    assert read_mask_file(path).shape == (11000, 16384)
+
+
 def test_a_palette_mask_gives_its_indices(path):
     picture = Image.fromarray(mask(2), "P")
     picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])

@@ -107,7 +107,7 @@ def test_folding_leaves_a_colour_network_alone():
     ("name", "mean", "std"),
     [
         (LITE0, [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
-        ("resnet18", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ("resnet18.a1_in1k", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ],
 )
 def test_pixels_are_normalised_as_in_the_encoders_training(name, mean, std):

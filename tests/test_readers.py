@@ -227,6 +227,16 @@ def test_one_class_of_dagm_is_read_as_in_the_set(tree):
     np.testing.assert_array_equal(drawn(listing.samples[0]), SPOT)
 
 
+def test_masks_of_mvtec_may_have_the_names_of_their_images(tree):
+    root = tree("mvtec")
+    (root / "test/.ipynb_checkpoints").mkdir()
+    before = [(s.name, s.kind, s.defective) for s in read(root).samples]
+    for mask in root.glob("ground_truth/*/*_mask.png"):
+        mask.rename(mask.with_name("000.png"))
+    assert [(s.name, s.kind, s.defective) for s in read(root).samples] == before
+    assert all(s.drawing.file().name == "000.png" for s in read(root).samples if s.defective)
+
+
 @pytest.mark.parametrize("name", ["severstal", "severstal, joint"])
 def test_both_tables_of_severstal_say_the_same(tree, name):
     listing = read(tree(name))

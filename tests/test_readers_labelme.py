@@ -194,6 +194,30 @@ def test_two_files_for_one_image_are_refused(tmp_path):
         labelme.read(tmp_path)
 
 
+def test_masks_that_were_exported_are_no_samples(tmp_path):
+    for name in ("images/a", "images/b", "masks/a", "masks/b"):
+        write_image(tmp_path / f"{name}.png")
+    write_json(tmp_path / "images/a.json", BOX)
+    said = [(s.name, s.defective) for s in labelme.read(tmp_path).samples]
+    assert said == [("images/a.png", True), ("images/b.png", False)]
+
+
+def test_a_file_that_leads_away_from_its_image_is_refused(tmp_path):
+    for name in ("raw/a", "labelled/a"):
+        write_image(tmp_path / f"{name}.png")
+    write_json(tmp_path / "labelled/a.json", BOX, imagePath="..\\raw\\a.png")
+    message = r"a\.json: imagePath leads to .*raw/a\.png, while a\.png lies beside it; mend"
+    with pytest.raises(DataError, match=message):
+        labelme.read(tmp_path)
+
+
+def test_folders_of_splits_may_be_written_with_capitals(tmp_path):
+    for name in ("Train/a", "Test/b"):
+        write_image(tmp_path / f"{name}.png")
+    write_json(tmp_path / "Train/a.json", BOX)
+    assert [s.split for s in labelme.read(tmp_path).samples] == ["test", "train"]
+
+
 def test_an_image_of_another_size_than_recorded_is_refused(tmp_path):
     sample = read_one(tmp_path, BOX)
     with pytest.raises(DataError, match=r"a.json: image was labelled at 16x12, its image is 4x3"):

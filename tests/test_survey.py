@@ -68,6 +68,8 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     good = [row for row in rows if row[2] == "0"]
     first, second = (next(r for r in good if r[4] == split) for split in ("train", "test"))
     shutil.copyfile(root / first[0], root / second[0])
+    shown, as_good = (r for r in (defective[2], good[-1]))
+    shutil.copyfile(root / shown[0], root / as_good[0])
     for row in (first, second):
         row[5] = "one object"
     table.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
@@ -78,7 +80,9 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     assert f"'{empty[0]}' is labelled defective, but nothing is drawn" in told
     assert "mask is 32x32, its image is 64x64" in told
     assert "group 'one object' is in the splits train and test" in told
-    assert f"'{second[0]}' (test) shows the same pixels as '{first[0]}' (train)" in told
+    same = "shows the same pixels as"
+    assert f"'{second[0]}' (good, test) {same} '{first[0]}' (good, train); take" in told
+    assert f"{same} '{shown[0]}' ({shown[3]}, {shown[4]})" in told
     assert capsys.readouterr().out.count("problem: ") == len(numbers["problems"])
 
 

@@ -34,7 +34,7 @@ class Augmentation:
                 v2.RandomApply([v2.ColorJitter(brightness=0.2, contrast=0.2)], p=0.8),
                 v2.ToDtype(torch.float32),
                 v2.RandomApply([v2.Lambda(_slope)], p=0.5),
-                v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.2))], p=0.3),
+                v2.RandomApply([v2.Lambda(_blur)], p=0.3),
                 v2.RandomApply([v2.Lambda(_noise)], p=0.5),
             ]
         )
@@ -84,6 +84,11 @@ def _slope(image: Tensor) -> Tensor:
     down, right = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
     slope = 0.5 * torch.randn(2)
     return image * (1 + 0.25 * (slope[0] * down + slope[1] * right).clamp(-1, 1))
+
+
+def _blur(image: Tensor) -> Tensor:
+    """By 0.3 to 1.2 pixels; an image of a line or two has no pixels around it to blur with."""
+    return v2.GaussianBlur(5, (0.3, 1.2))(image) if min(image.shape[-2:]) > 2 else image  # noqa: PLR2004
 
 
 def _noise(image: Tensor) -> Tensor:

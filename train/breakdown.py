@@ -1,8 +1,12 @@
-"""Recall apart: by class, by size and by contrast of the defect, and by object."""
+"""Recall apart: by class, by size and by contrast of the defect, and by object.
+
+A sample's class is its kind. To a model of several classes it is of each that its truth shows, and
+only what is drawn of that class counts.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -59,7 +63,10 @@ class Objects:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The defective samples of a set, parted in four ways; a part without samples is left out."""
+    """The defective samples of a set, parted in four ways; a part without samples is left out.
+
+    A sample of several classes is in the part of each.
+    """
 
     by_class: tuple[Part, ...]
     by_size: tuple[Part, ...]
@@ -67,15 +74,30 @@ class Breakdown:
     by_group: Objects
 
 
-def breakdown(outcomes: Sequence[Outcome]) -> Breakdown:
-    """The parts of `outcomes`: classes by name, sizes and contrasts from the hardest on."""
+def breakdown(outcomes: Sequence[Outcome], class_names: Sequence[str]) -> Breakdown:
+    """The parts of `outcomes`, which a model of the classes `class_names` had.
+
+    Classes by name, sizes and contrasts from the hardest on.
+    """
     defective = [o for o in outcomes if o.defective]
     return Breakdown(
-        by_class=tuple(_parts(_by(defective, lambda o: o.kind))),
+        by_class=tuple(_parts(_by(_of_each_class(defective, class_names), lambda o: o.kind))),
         by_size=tuple(_parts(_sizes(defective))),
         by_contrast=tuple(_parts(_contrasts(defective))),
         by_group=_objects(defective),
     )
+
+
+def _of_each_class(defective: Sequence[Outcome], class_names: Sequence[str]) -> list[Outcome]:
+    """A sample once for each class that its truth shows, with what was drawn of that class."""
+    if len(class_names) == 1:
+        return [*defective]
+    return [
+        replace(o, kind=name, raw=own)
+        for o in defective
+        for name, own in zip(class_names, o.classes, strict=True)
+        if own.true_px or (not o.drawn and o.kind == name)
+    ]
 
 
 def _parts(members_of: Iterable[tuple[str, list[Outcome]]]) -> list[Part]:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +74,8 @@ class Dataset:
             return self
         if tuple(class_names) == (DEFECT,):
             indices = (0, *(1 for _ in self.class_names))
+        elif not any(sample.defective for sample in self.samples):
+            return replace(self, class_names=tuple(class_names))
         else:
             indices = (0, *(_index(self.root, class_names, name) for name in self.class_names))
         samples = tuple(
@@ -107,6 +110,7 @@ def list_dataset(source: Path | str) -> Dataset:
         raise DataError(f"{source}: format '{layout}' is unknown; expected one of {list(FORMATS)}")
     listing = FORMATS[layout].read(root)
     for sample in listing.samples:
+        _require_name_in_utf8(root, sample.name)
         for needed in filter(None, (sample.image, sample.drawing and sample.drawing.file())):
             if not needed.is_file():
                 raise DataError(
@@ -190,6 +194,15 @@ def defect_area_px(sample: Sample) -> int:
         return 0
     height, width = read_image(sample.image, channels=1).shape
     return int(np.count_nonzero(read_mask(sample, (height, width))))
+
+
+def _require_name_in_utf8(root: Path, name: str) -> None:
+    """Records are UTF-8; a file that an old archive named otherwise has no name in them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        raise DataError(f"{root}: the name '{shown}' is no UTF-8; rename the file") from error
 
 
 def _index(root: Path, class_names: Sequence[str], name: str) -> int:

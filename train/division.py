@@ -9,25 +9,30 @@ from runtime.errors import DataError
 from train.sample import GOOD, SPLITS, Sample
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+Stratum = tuple[str, bool]  # kind, and whether its defect is drawn
 
 
 def divide_by_group(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Divide `samples` in two, deterministically: a group stays whole, kinds are shared evenly.
 
+    Of each kind those that are drawn, and those that are only labelled, are shared apart.
+
     The first part chooses (checkpoint, ranges, mask threshold); the second, which chose nothing,
     may promise.
     """
     parts: tuple[list[Sample], list[Sample]] = ([], [])
-    counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-    for kind, members in _groups(samples):
-        smaller = min((0, 1), key=lambda part: (counts[part][kind], len(parts[part])))
+    counts: tuple[Counter[Stratum], Counter[Stratum]] = (Counter(), Counter())
+    for stratum, members in _groups(samples):
+        smaller = min((0, 1), key=lambda part: (counts[part][stratum], len(parts[part])))
         parts[smaller].extend(members)
-        counts[smaller].update(sample.kind for sample in members)
+        counts[smaller].update(map(_stratum, members))
     return parts
 
 
 def with_splits(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The same samples, those without a split in one: by group, stratified by kind, deterministic.
+    """The same samples, those without a split in one: by group, stratified, deterministic.
+
+    Strata are those of `divide_by_group`.
 
     Three in five for train, one for val, one for test. A set that has train and test already
     gives a quarter of its train to val.
@@ -74,26 +79,28 @@ def require_both_labels(samples: Sequence[Sample], where: str) -> None:
 
 def _spread(samples: Sequence[Sample], shares: Mapping[str, float]) -> dict[tuple[str, str], str]:
     """The split of each (given split, group): the one that lacks most of its kind, then of all."""
-    counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
+    counts: dict[str, Counter[Stratum]] = {name: Counter() for name in shares}
     split_of = {}
-    for kind, members in _groups(samples):
+    for stratum, members in _groups(samples):
 
-        def lacks(name: str, kind: str = kind, coming: int = len(members)) -> tuple[float, float]:
-            of_kind = coming + sum(counter[kind] for counter in counts.values())
+        def lacks(
+            name: str, stratum: Stratum = stratum, coming: int = len(members)
+        ) -> tuple[float, float]:
+            of_it = coming + sum(counter[stratum] for counter in counts.values())
             of_all = coming + sum(counter.total() for counter in counts.values())
             return (
-                round(shares[name] * of_kind - counts[name][kind], 6),
+                round(shares[name] * of_it - counts[name][stratum], 6),
                 shares[name] * of_all - counts[name].total(),
             )
 
         name = max(shares, key=lacks)
-        counts[name].update(sample.kind for sample in members)
+        counts[name].update(map(_stratum, members))
         split_of[members[0].split, members[0].group] = name
     return split_of
 
 
-def _groups(samples: Iterable[Sample]) -> list[tuple[str, list[Sample]]]:
-    """(main kind, members) of each group: those with defects first, then the large ones.
+def _groups(samples: Iterable[Sample]) -> list[tuple[Stratum, list[Sample]]]:
+    """(main stratum, members) of each group: those with defects first, then the large ones.
 
     So the good ones level what came with the defects.
     """
@@ -101,7 +108,7 @@ def _groups(samples: Iterable[Sample]) -> list[tuple[str, list[Sample]]]:
     for sample in samples:
         groups[sample.group].append(sample)
     ordered = sorted(groups.values(), key=_order)
-    return [(_main_kind(members), members) for members in ordered]
+    return [(_main_stratum(members), members) for members in ordered]
 
 
 def _order(members: Sequence[Sample]) -> tuple[bool, int, str]:
@@ -109,6 +116,10 @@ def _order(members: Sequence[Sample]) -> tuple[bool, int, str]:
     return good, -len(members), hashlib.sha256(members[0].group.encode()).hexdigest()
 
 
-def _main_kind(members: Iterable[Sample]) -> str:
-    kinds = Counter(sample.kind for sample in members)
-    return max(sorted(kinds), key=lambda kind: (kind != GOOD, kinds[kind]))
+def _main_stratum(members: Iterable[Sample]) -> Stratum:
+    found = Counter(map(_stratum, members))
+    return max(sorted(found), key=lambda stratum: (stratum[0] != GOOD, found[stratum]))
+
+
+def _stratum(sample: Sample) -> Stratum:
+    return sample.kind, sample.defective and sample.drawing is not None

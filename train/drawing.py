@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from runtime.images import Image
 
 WHITE = 255
 MAX_CLASSES = 32
+MAX_PIXELS = 2**30  # as OpenCV allows an image to have
 Shape = tuple[int, int]  # (height, width)
 
 
@@ -118,17 +119,19 @@ def largest_class(areas: Iterable[tuple[int, int]]) -> int:
 def read_mask_file(path: Path) -> Image:
     """The mask in the image file `path`, (H, W): 0 and 255, or class indices up to 32.
 
-    A palette image gives its indices. A mask of 0 and 1 may be either and comes as it is.
+    A palette image gives its indices, but for one of white and black in that order, which is an
+    image of 255 and 0. A mask of 0 and 1 may be either and comes as it is.
 
     Raises:
-        DataError: unreadable, coloured, or with values that are neither.
+        DataError: unreadable, coloured, drawn in its transparency, or with values that are neither.
     """
     from PIL import Image as Pillow
 
+    Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
         with Pillow.open(path) as opened:
             mode = opened.mode
-            mask = np.asarray(opened)
+            mask = np.asarray(opened.convert("L") if _white_comes_first(opened) else opened)
     except (OSError, Pillow.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or f"{path.stat().st_size} bytes"
         raise DataError(
@@ -136,10 +139,10 @@ def read_mask_file(path: Path) -> Image:
         ) from error
     if mask.ndim == 3:  # noqa: PLR2004 - colours
         mask = _one_channel(path, mask)
-    values = np.unique(mask)
-    if not (set(values.tolist()) <= {0, WHITE} or int(values.max()) <= MAX_CLASSES):
+    values = np.unique(mask).tolist()
+    if not (set(values) <= {0, WHITE} or set(values) <= set(range(MAX_CLASSES + 1))):
         raise DataError(
-            f"{path}: mask has the values {_few(values.tolist())} ({mode}), expected 0 and 255, or "
+            f"{path}: mask has the values {_few(values)} ({mode}), expected 0 and 255, or "
             f"class indices up to {MAX_CLASSES}; save it as PNG, not smoothed and not as JPEG"
         )
     return mask.astype(np.uint8)
@@ -165,12 +168,28 @@ def holds_indices(masks: Sequence[Path]) -> bool:
     return any(1 < int(read_mask_file(path).max(initial=0)) < WHITE for path in masks)
 
 
+def _white_comes_first(opened: Any) -> bool:
+    """Whether a palette image is a picture in black and white: quantisers put white first."""
+    if opened.mode != "P":
+        return False
+    palette = np.reshape(opened.getpalette("RGB"), (-1, 3)).sum(axis=1)
+    used = np.unique(np.asarray(opened))
+    known = used[-1] < len(palette) and np.isin(palette[used], (0, 3 * WHITE)).all()
+    return bool(known and palette[0] == 3 * WHITE)
+
+
 def _one_channel(path: Path, mask: Image) -> Image:
-    colours = mask[..., :3] if mask.shape[2] > 2 else mask[..., :1]  # noqa: PLR2004 - alpha
+    last = 3 if mask.shape[2] > 2 else 1  # noqa: PLR2004 - alpha, where there is one
+    colours, alpha = mask[..., :last], mask[..., last:]
+    if (alpha != alpha[:1, :1]).any():
+        raise DataError(
+            f"{path}: mask is drawn in its transparency; save 0 and 255, or class indices, "
+            "as grey PNG without it"
+        )
     if (colours != colours[..., :1]).any():
         raise DataError(f"{path}: mask has colours; save 0 and 255, or class indices, as grey PNG")
     return colours[..., 0]
 
 
-def _few(values: list[int]) -> str:
+def _few(values: list[float]) -> str:
     return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")  # noqa: PLR2004

@@ -20,7 +20,7 @@ def encoder(name: str) -> Any:
     """
     import timm
 
-    if name not in timm.list_models():
+    if name.partition(".")[0] not in timm.list_models():
         raise ModelError(f"--encoder {name}: timm has no such model{_similar(name)}")
     try:
         model: Any = timm.create_model(name, pretrained=False, features_only=True)

@@ -53,7 +53,7 @@ def measure(judge: Judge, outcomes: Sequence[Outcome]) -> Measured:
         outcomes,
         summary(outcomes, judge.inspector.limits.threshold),
         {**share_intervals(outcomes), **bootstrap_intervals(outcomes)},
-        breakdown(outcomes),
+        breakdown(outcomes, judge.inspector.class_names),
     )
 
 

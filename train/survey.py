@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from runtime.errors import DataError
@@ -75,7 +76,7 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
     """
     dataset = list_dataset(source)
     looks, wrong = _look_at(dataset.samples)
-    wrong += leaks(dataset.samples) + _leaked(_duplicates(looks))
+    wrong += leaks(dataset.samples) + _at_odds(_duplicates(looks))
     survey = _survey(dataset, looks, wrong)
     _print(survey)
     if out:
@@ -139,12 +140,13 @@ def _duplicates(looks: Iterable[Look]) -> list[tuple[Sample, Sample]]:
     return [(earlier, later) for earlier, later in pairs if earlier is not later]
 
 
-def _leaked(pairs: Iterable[tuple[Sample, Sample]]) -> list[str]:
+def _at_odds(pairs: Iterable[tuple[Sample, Sample]]) -> list[str]:
+    """A sentence for each pair of the same pixels in two splits, or of two kinds."""
     return [
-        f"'{later.name}' ({later.split}) shows the same pixels as '{earlier.name}' "
-        f"({earlier.split}); take one of them out"
+        f"'{later.name}' ({later.kind}, {later.split}) shows the same pixels as '{earlier.name}' "
+        f"({earlier.kind}, {earlier.split}); take one of them out"
         for earlier, later in pairs
-        if earlier.split != later.split
+        if (earlier.kind, earlier.split) != (later.kind, later.split)
     ]
 
 
@@ -186,7 +188,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 def _print(survey: Survey) -> None:
     table = Table("kind", *SPLITS)
     for kind, by_split in survey.counts.items():
-        table.add_row(kind, *(str(by_split[split]) for split in SPLITS))
+        table.add_row(escape(kind), *(str(by_split[split]) for split in SPLITS))
     console.print(table)
     for line in _lines(survey):
         console.print(line, soft_wrap=True, markup=False)

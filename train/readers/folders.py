@@ -1,8 +1,9 @@
 """Folders `images/` and `masks/` (or `annotations/`), paired by path without suffix.
 
-No mask, or an empty one, means good. Folders train, val and test below `images/` give the split,
-as do training, valid, validation and testing. Masks of 0 and 255 are of one class; class indices
-have the names in `classes.txt`, one a line, the first for index 1, where there is such a file.
+No mask, or an empty one, means good. Folders train, val and test below `images/`, or above it,
+give the split, as do training, valid, validation and testing. Masks of 0 and 255 are of one class;
+class indices have the names in `classes.txt`, one a line, the first for index 1, where there is
+such a file.
 """
 
 from pathlib import Path
@@ -11,61 +12,123 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import DataError
-from train.drawing import MaskFile, holds_indices, read_indices, read_mask_file
-from train.readers.image_files import SPLIT_OF_FOLDER, images_in, refuse_orphans
+from train.drawing import WHITE, MaskFile, read_indices, read_mask_file
+from train.readers.image_files import files_in, images_in, name_in, refuse_orphans, split_named
 from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
+IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
+Counts = npt.NDArray[np.intp]
 
 
 def detects(root: Path) -> bool:
     """Whether the folder `root` has this layout."""
-    return (root / "images").is_dir()
+    return bool(_parts(root))
 
 
 def read(root: Path) -> Listing:
     """The samples, by name.
 
     Raises:
-        DataError: no image, a mask without an image, or a mask that cannot be read.
+        DataError: no image, a mask without an image, or one that cannot be read or counts twice.
     """
-    folder = next((root / name for name in MASK_FOLDERS if (root / name).is_dir()), root / "masks")
-    masks = {path.relative_to(folder).with_suffix(""): path for path in images_in(folder)}
-    indexed = holds_indices(list(masks.values()))
-    indices = {key: _indices(path, indexed=indexed) for key, path in masks.items()}
-    highest = max((int(found.max(initial=0)) for found in indices.values()), default=0)
+    parts = _parts(root) or [(root, "")]
+    masks = {key: mask for part, _ in parts for key, mask in _masks(part).items()}
+    pixels = {
+        key: np.bincount(read_mask_file(mask).ravel(), minlength=WHITE + 1)
+        for key, mask in masks.items()
+    }
+    indexed = _indexed(root, list(pixels.values()))
+    found = {key: _classes(masks[key], counts, indexed=indexed) for key, counts in pixels.items()}
+    highest = max((max(classes, default=0) for classes in found.values()), default=0)
     names = _names(root, highest) if indexed else (DEFECT,)
     samples, used = [], set()
-    for image in images_in(root / "images"):
-        key = image.relative_to(root / "images")
-        mask = masks.get(key.with_suffix(""))
-        used.add(mask)
-        found = indices[key.with_suffix("")] if mask else np.zeros(0, np.intp)
-        samples.append(
-            Sample(
-                name=f"images/{key.as_posix()}",
-                image=image,
-                drawing=MaskFile(mask, None if indexed else 1) if mask else None,
-                defective=found.size > 0,
-                kind=names[found[0] - 1] if found.size else GOOD,
-                split=SPLIT_OF_FOLDER.get(key.parts[0], ""),
-                group=key.as_posix(),
+    for part, split in parts:
+        for image in images_in(part / IMAGES):
+            key, name = image.with_suffix(""), name_in(root, image)
+            mask, classes = masks.get(key), found.get(key, [])
+            used.add(mask)
+            folder = image.relative_to(part / IMAGES).parts[:-1][:1]
+            samples.append(
+                Sample(
+                    name=name,
+                    image=image,
+                    drawing=MaskFile(mask, None if indexed else 1) if mask else None,
+                    defective=bool(classes),
+                    kind=names[classes[0] - 1] if classes else GOOD,
+                    split=split or split_named(folder),
+                    group=name.removeprefix(f"{IMAGES}/"),
+                )
             )
-        )
+        _refuse_unread(part, samples)
     if not samples:
-        raise DataError(f"{root / 'images'}: holds no image; put the samples there")
+        raise DataError(f"{root / IMAGES}: holds no image; put the samples there")
     refuse_orphans(sorted(set(masks.values()) - used))
     _refuse_strays(root, samples)
     return Listing(tuple(samples), names)
 
 
-def _indices(mask: Path, *, indexed: bool) -> npt.NDArray[np.intp]:
-    """The class indices in the mask, that with the most pixels first; none where it is empty."""
-    drawn = read_indices(mask) if indexed else np.minimum(read_mask_file(mask), 1)
-    pixels = np.bincount(drawn.ravel())[1:]
-    order = np.argsort(-pixels, kind="stable")
-    return order[pixels[order] > 0] + 1
+def _parts(root: Path) -> list[tuple[Path, str]]:
+    """(folder, split) of each that holds `images/`: the root, or else those named as a split."""
+    if (root / IMAGES).is_dir():
+        return [(root, "")]
+    found = [(folder, split_named([folder.name])) for folder in sorted(root.glob("*"))]
+    return [(folder, split) for folder, split in found if split and (folder / IMAGES).is_dir()]
+
+
+def _mask_folder(part: Path) -> Path | None:
+    return next((part / name for name in MASK_FOLDERS if (part / name).is_dir()), None)
+
+
+def _masks(part: Path) -> dict[Path, Path]:
+    """The mask of each image, which is named without its suffix."""
+    masks: dict[Path, Path] = {}
+    folder = _mask_folder(part)
+    for path in images_in(folder) if folder else ():
+        key = part / IMAGES / path.relative_to(folder or part).with_suffix("")
+        first = masks.setdefault(key, path)
+        if first != path:
+            raise DataError(f"{path}: has the image of {first.name}; take one of the two masks out")
+    return masks
+
+
+def _refuse_unread(part: Path, samples: list[Sample]) -> None:
+    """Refuse an image without a mask that another file or folder seems to have one for.
+
+    Raises:
+        DataError: there is one; it would be taught as good.
+    """
+    masks = _mask_folder(part)
+    others = [masks] if masks else [f for f in part.glob("[!.]*/") if f.name != IMAGES]
+    unread = {
+        part / IMAGES / path.relative_to(folder).with_suffix(""): path
+        for folder in others
+        for path in files_in(folder)
+    }
+    for sample in samples:
+        path = unread.get(sample.image.with_suffix(""))
+        if path and sample.drawing is None:
+            raise DataError(
+                f"{path}: has the name of an image and is not read, so the image would count as "
+                f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"
+            )
+
+
+def _indexed(root: Path, pixels: list[Counts]) -> bool:
+    """Whether masks hold class indices: one has a 2 or more, or they are named and none has 255."""
+    if any(counts[2:WHITE].any() for counts in pixels):
+        return True
+    return (root / NAMES_FILE).is_file() and not any(counts[WHITE] for counts in pixels)
+
+
+def _classes(mask: Path, counts: Counts, *, indexed: bool) -> list[int]:
+    """The class indices in a mask, that with the most pixels first; none where it is empty."""
+    if not indexed:
+        return [1] if counts[1:].any() else []
+    if counts[WHITE]:
+        read_indices(mask)  # which says what is wrong
+    return sorted((int(k) for k in np.flatnonzero(counts[1:]) + 1), key=lambda k: -counts[k])
 
 
 def _names(root: Path, highest: int) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """The image files of a dataset's folder, and the samples that they are."""
 
 import os
+from collections.abc import Iterable
+from glob import escape, iglob
 from pathlib import Path
 
 from runtime.errors import DataError
@@ -17,9 +19,21 @@ SPLIT_OF_FOLDER = {
 }
 
 
+def files_in(folder: Path) -> list[Path]:
+    """All files below `folder`, linked folders too, by path; without those that are hidden."""
+    found = iglob(f"{escape(str(folder))}/**/*.*", recursive=True)  # noqa: PTH207 - follows links
+    return sorted(map(Path, found))
+
+
 def images_in(folder: Path) -> list[Path]:
-    """All image files below `folder`, by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """All image files below `folder`, as `files_in`."""
+    return [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def split_named(folders: Iterable[str]) -> str:
+    """The split that the last of these folder names says, "" where none does."""
+    said = [SPLIT_OF_FOLDER[f.lower()] for f in folders if f.lower() in SPLIT_OF_FOLDER]
+    return said[-1] if said else ""
 
 
 def name_in(root: Path, image: Path) -> str:

@@ -1,15 +1,18 @@
 """labelme: a JSON file beside each labelled image; an image without one is good.
 
+Masks that were exported, in `masks/` or `annotations/`, are passed over.
 Classes are the labels, sorted. Folders named as a split, anywhere above the image, give it.
 """
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from runtime.errors import DataError
 from train.drawing import largest_class
-from train.readers.image_files import SPLIT_OF_FOLDER, images_in, name_in, sample_of
+from train.readers.folders import MASK_FOLDERS
+from train.readers.image_files import files_in, images_in, name_in, sample_of, split_named
 from train.readers.json_file import mentions, read_json
 from train.readers.shapes import LabelledShape, Shapes
 from train.sample import GOOD, Listing, Sample
@@ -28,7 +31,7 @@ class Labelling(msgspec.Struct, rename="camel"):
 
 def detects(root: Path) -> bool:
     """Whether the folder `root` has this layout."""
-    return any(mentions(path, KEYS) for path in root.rglob("*.json"))
+    return any(mentions(path, KEYS) for path in _files(root))
 
 
 def read(root: Path) -> Listing:
@@ -40,7 +43,8 @@ def read(root: Path) -> Listing:
     labelled = _labellings(root)
     labels = {shape.label for _, found in labelled.values() for shape in found.shapes}
     names = tuple(sorted(labels))
-    images = {*(name_in(root, image) for image in images_in(root)), *labelled}
+    found = (image.relative_to(root) for image in images_in(root))
+    images = {*(f.as_posix() for f in found if f.parts[0] not in MASK_FOLDERS), *labelled}
     drawings = {
         name: _drawing(path, found, names)
         for name, (path, found) in labelled.items()
@@ -50,19 +54,39 @@ def read(root: Path) -> Listing:
     return Listing(tuple(samples), names)
 
 
+def _files(root: Path) -> list[Path]:
+    return [path for path in files_in(root) if path.suffix == ".json"]
+
+
 def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
     """(file, what it says) by the name of the image."""
     labelled: dict[str, tuple[Path, Labelling]] = {}
-    for path in sorted(root.rglob("*.json")):
+    images = {image.with_suffix(""): image for image in images_in(root)}
+    for path in _files(root):
         if mentions(path, KEYS):
             labelling = read_json(path, Labelling)
             image = path.parent / labelling.image_path.replace("\\", "/")
+            _refuse_another(path, image, images.get(path.with_suffix("")))
             before = labelled.setdefault(name_in(root, image), (path, labelling))
             if before[0] != path:
                 raise DataError(
                     f"{path}: labels the same image as {before[0].name}; take one of them out"
                 )
     return labelled
+
+
+def _refuse_another(path: Path, image: Path, beside: Path | None) -> None:
+    """Refuse a file that names an image elsewhere, while one of its own name lies `beside` it.
+
+    Raises:
+        DataError: that one would be taught as good.
+    """
+    named = os.path.normpath(image.with_suffix(""))
+    if beside and named != os.path.normpath(path.with_suffix("")):
+        raise DataError(
+            f"{path}: imagePath leads to {image}, while {beside.name} lies beside it; "
+            "mend imagePath, or take that image out"
+        )
 
 
 def _drawing(path: Path, labelling: Labelling, names: tuple[str, ...]) -> Shapes:
@@ -73,6 +97,4 @@ def _drawing(path: Path, labelling: Labelling, names: tuple[str, ...]) -> Shapes
 
 def _sample(root: Path, name: str, drawing: Shapes | None, names: tuple[str, ...]) -> Sample:
     kind = names[largest_class(drawing.areas()) - 1] if drawing else GOOD
-    folders = [folder for folder in Path(name).parts[:-1] if folder in SPLIT_OF_FOLDER]
-    split = SPLIT_OF_FOLDER[folders[-1]] if folders else ""
-    return sample_of(root, root / name, drawing, kind, split)
+    return sample_of(root, root / name, drawing, kind, split_named(Path(name).parts[:-1]))

@@ -1,6 +1,7 @@
 """A category of MVTec AD: `train/good/`, `test/good/`, `test/<defect>/`, `ground_truth/<defect>/`.
 
-The mask of `test/crack/000.png` is `ground_truth/crack/000_mask.png`; classes are the defects'
+The mask of `test/crack/000.png` is `ground_truth/crack/000_mask.png`, or has the name of the image
+as in many sets of this layout; classes are the defects'
 folders, sorted. The published split teaches good images only, and has all the defects in its test;
 it is passed over, so that one with defects on every side is made.
 """
@@ -27,7 +28,7 @@ def read(root: Path) -> Listing:
         DataError: the folder of all categories, or a mask without an image.
     """
     refuse_whole(root, _categories(root), "categories")
-    folders = sorted(folder for folder in (root / "test").glob("*") if folder.is_dir())
+    folders = sorted(folder for folder in (root / "test").glob("[!.]*") if folder.is_dir())
     names = tuple(folder.name for folder in folders if folder.name != GOOD)
     good = [*images_in(root / "train" / GOOD), *images_in(root / "test" / GOOD)]
     samples = [sample_of(root, image, None, GOOD, "") for image in good]
@@ -39,8 +40,10 @@ def read(root: Path) -> Listing:
 
 
 def _defective(root: Path, name: str, index: int) -> Iterator[Sample]:
+    folder = root / "ground_truth" / name
     for image in images_in(root / "test" / name):
-        mask = root / "ground_truth" / name / f"{image.stem}{MASK_ENDING}.png"
+        named = (folder / f"{image.stem}{ending}.png" for ending in ("", MASK_ENDING))
+        mask = next(filter(Path.is_file, named), folder / f"{image.stem}{MASK_ENDING}.png")
         yield sample_of(root, image, MaskFile(mask, index), name, "")
 
 

@@ -20,7 +20,10 @@ def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
             reader = csv.DictReader(file, restval="")
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(f"{table}: columns {missing} are missing; expected {list(columns)}")
+                raise DataError(
+                    f"{table}: columns {missing} are missing; expected {list(columns)}, "
+                    "with commas between"
+                )
             return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{table}: is no CSV table ({error}); save it as one") from error

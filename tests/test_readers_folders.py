@@ -1,0 +1,123 @@
+"""Folders of images and masks as people lay them out: none of their defects counts as good."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from runtime.errors import DataError
+from runtime.images import write_png
+from train.dataset import read_dataset
+from train.readers import format_of
+
+
+def draw(path, value=0):
+    """Write a file that is zero but for a defect of six pixels, of `value`."""
+    pixels = np.zeros((24, 32), np.uint8)
+    pixels[4:6, 5:8] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, pixels)
+
+
+def draw_pairs(images, masks, n=3, value=255):
+    """`n` images, the first with a defect, and all their masks."""
+    for number in range(n):
+        draw(images / f"{number}.png")
+        draw(masks / f"{number}.png", 0 if number else value)
+
+
+def said(root):
+    return [(s.name, s.split, s.kind) for s in read_dataset(root).samples]
+
+
+@pytest.mark.parametrize("names", [("Train", "Val", "TEST"), ("training", "Valid", "Testing")])
+def test_folders_of_splits_may_be_written_with_capitals(tmp_path, names):
+    for name in names:
+        draw_pairs(tmp_path / "images" / name, tmp_path / "masks" / name, n=1)
+    assert sorted((split, kind) for _, split, kind in said(tmp_path)) == [
+        ("test", "defect"),
+        ("train", "defect"),
+        ("val", "defect"),
+    ]
+
+
+def test_folders_of_splits_may_lie_above(tmp_path):
+    for split in ("train", "valid", "test"):
+        draw_pairs(tmp_path / split / "images", tmp_path / split / "masks", n=2)
+    assert format_of(tmp_path) == "folders"
+    assert said(tmp_path) == [
+        ("test/images/0.png", "test", "defect"),
+        ("test/images/1.png", "test", "good"),
+        ("train/images/0.png", "train", "defect"),
+        ("train/images/1.png", "train", "good"),
+        ("valid/images/0.png", "val", "defect"),
+        ("valid/images/1.png", "val", "good"),
+    ]
+
+
+def test_a_folder_that_is_a_link_is_read(tmp_path):
+    draw_pairs(tmp_path / "elsewhere/images", tmp_path / "elsewhere/masks")
+    for kind in ("images", "masks"):
+        draw(tmp_path / f"set/{kind}/train/a.png")
+        (tmp_path / f"set/{kind}/test").symlink_to(tmp_path / "elsewhere" / kind)
+    splits = [(split, kind) for _, split, kind in said(tmp_path / "set")]
+    assert splits.count(("test", "defect")) == 1
+    assert splits.count(("test", "good")) == 2
+
+
+def test_what_is_hidden_is_no_sample(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", n=1)
+    (tmp_path / "images/._0.png").write_bytes(b"\0\5\26\7")
+    draw(tmp_path / "images/.thumbnails/0.png")
+    assert said(tmp_path) == [("images/0.png", "train", "defect")]
+
+
+@pytest.mark.parametrize("name", ["masks/0.gif", "labels/0.png", "labels/0.txt"])
+def test_a_mask_that_would_not_be_read_is_refused(tmp_path, name):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "masks/0.png").rename(tmp_path / name)
+    if name.startswith("labels"):
+        shutil.rmtree(tmp_path / "masks")
+    message = rf"{name}: has the name of an image and is not read.* as PNG in .*masks"
+    with pytest.raises(DataError, match=message):
+        read_dataset(tmp_path)
+
+
+def test_a_file_beside_a_mask_that_is_read_is_nothing(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "masks/0.json").write_text("{}")
+    assert [kind for *_, kind in said(tmp_path)] == ["defect", "good", "good"]
+
+
+def test_two_masks_of_one_image_are_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    draw(tmp_path / "masks/0.bmp")
+    with pytest.raises(DataError, match=r"masks/0\.png: has the image of 0\.bmp; take one of the"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "kind"), [(1, ("pit", "crack"), "pit"), (255, ("defect",), "defect")]
+)
+def test_names_of_classes_make_masks_of_0_and_1_the_first_class(tmp_path, value, names, kind):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=value)
+    (tmp_path / "classes.txt").write_text("pit\ncrack\n")
+    assert read_dataset(tmp_path).class_names == names
+    assert said(tmp_path)[0][2] == kind
+
+
+def test_a_model_of_several_classes_takes_a_set_that_is_all_good(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=0)
+    taught = read_dataset(tmp_path).taught(("pit", "crack"))
+    assert taught.class_names == ("pit", "crack")
+    assert not any(sample.defective for sample in taught.samples)
+
+
+def test_a_name_in_another_encoding_is_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    draw(tmp_path / "images/a.png")
+    (tmp_path / "images/a.png").rename(tmp_path / os.fsdecode(b"images/Gr\xf6sse.png"))
+    with pytest.raises(DataError, match=r"the name 'images/Gr\\xf6sse\.png' is no UTF-8; rename"):
+        read_dataset(tmp_path)
