@@ -17,7 +17,7 @@ from runtime.images import write_png
 from train.dataset import (
     SPLITS_FILE,
     check_sample,
-    defect_area_px,
+    largest_defect_px,
     read_dataset,
     read_mask,
     write_splits,
@@ -351,7 +351,7 @@ def test_a_class_that_the_model_was_not_taught_is_refused(table_set):
 def test_a_sample_that_is_good_or_has_no_mask_has_an_empty_one(table_set, changes):
     changed = replace(read_dataset(table_set).samples[0], **changes)
     assert not read_mask(changed, (HEIGHT, WIDTH)).any()
-    assert defect_area_px(changed) == 0
+    assert largest_defect_px(changed) == 0
 
 
 def test_an_unreadable_mask_in_a_pair_of_folders_is_named(folder_set):
@@ -376,7 +376,7 @@ def test_real_sets_are_read_as_they_are_described(name, labels, splits):
     assert Counter(s.split for s in samples) == splits
     assert len({(s.group, s.split) for s in samples}) == len({s.group for s in samples})
     by_hash = sorted(samples, key=lambda s: hashlib.sha256(s.name.encode()).digest())
-    assert all((defect_area_px(s) > 0) == s.defective for s in by_hash[:40])
+    assert all((largest_defect_px(s) > 0) == s.defective for s in by_hash[:40])
 
 
 def test_one_mask_of_class_2_among_many_makes_them_all_indices(tmp_path):

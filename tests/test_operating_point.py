@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from runtime.images import write_png
 from runtime.inspection import Inspector, open_tiles
 from runtime.spec import InputSpec, Limits
+from train.dataset import largest_defect_px
 from train.drawing import MaskFile
 from train.evaluation import choose_mask_limits, found_mask, predictions
 from train.operating_point import best_recall_threshold, mask_limit_candidates
@@ -89,6 +90,16 @@ def test_no_minimum_area_exceeds_half_of_the_smallest_defect(smallest):
     candidates = mask_limit_candidates(smallest)
     assert max(area for _, area in candidates) == smallest / 2
     assert all(0 < threshold < 1 and area >= 0 for threshold, area in candidates)
+
+
+def test_a_sample_of_many_pits_is_measured_by_the_largest(tmp_path):
+    pits = np.zeros((64, 64), np.uint8)
+    for side, place in ((2, 4), (5, 20), (3, 40)):
+        pits[place : place + side, place : place + side] = 255
+    write_png(tmp_path / "m.png", pits)
+    drawing = MaskFile(tmp_path / "m.png", 1)
+    sample = Sample("a", tmp_path / "m.png", drawing, True, "pit", "val", "a")  # noqa: FBT003
+    assert largest_defect_px(sample) == 25
 
 
 class Speckled:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from runtime.errors import DataError
@@ -184,8 +185,8 @@ def problems(sample: Sample) -> Iterator[str]:
         )
 
 
-def defect_area_px(sample: Sample) -> int:
-    """How many pixels of `sample` are defective.
+def largest_defect_px(sample: Sample) -> int:
+    """How many pixels the largest connected defect of `sample` has; 0 where none is drawn.
 
     Raises:
         DataError: the image or the mask is unreadable.
@@ -193,7 +194,9 @@ def defect_area_px(sample: Sample) -> int:
     if sample.drawing is None or not sample.defective:
         return 0
     height, width = read_image(sample.image, channels=1).shape
-    return int(np.count_nonzero(read_mask(sample, (height, width))))
+    drawn = (read_mask(sample, (height, width)) > 0).astype(np.uint8)
+    pieces = cv2.connectedComponentsWithStats(drawn)[2][1:]  # without the background
+    return int(pieces[:, cv2.CC_STAT_AREA].max(initial=0))
 
 
 def _require_name_in_utf8(root: Path, name: str) -> None:

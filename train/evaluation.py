@@ -15,9 +15,10 @@ from runtime.sources import frame_of_image
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Tile, mask_canvas, tiles
 from train.contrast import contrast_to_noise
-from train.dataset import defect_area_px, read_mask
+from train.dataset import largest_defect_px, read_mask
 from train.metrics import Outcome, Overlap, overlap, seg_miou
 from train.operating_point import best_recall_threshold, mask_limit_candidates
+from train.progress import progress
 from train.sample import Sample
 
 AS_GOOD = 0.001  # of Seg_mIoU
@@ -116,7 +117,7 @@ def sample_scores(inspector: Inspector, samples: Sequence[Sample], spec: InputSp
         DataError, EngineError: as `score_sample`.
     """
     found = []
-    for seq, sample in enumerate(samples):
+    for seq, sample in enumerate(progress(samples, "scoring")):
         frame = frame_of_image(sample.image, spec.channels, seq, sample.name)
         scored = score_sample(inspector, sample, frame)
         found.append(max(float(part.scores.max()) for part in scored))
@@ -129,16 +130,18 @@ def choose_mask_limits(
     """Mask threshold and minimum area with the best gated Seg_mIoU on `samples`.
 
     Of those within a tenth of a point, the largest minimum area: specks weigh too little in a mean
-    of IoUs to be chosen away, and nobody wants to see them.
+    of IoUs to be chosen away, and nobody wants to see them. None would leave a sample without
+    its largest defect.
 
     Gated, since a mask is seen only where the gate opens: its limits need not guard good samples.
     Samples whose defect is not drawn say nothing of it.
     """
     samples = [sample for sample in samples if sample.drawing or not sample.defective]
-    areas = [area for sample in samples if (area := defect_area_px(sample))]
+    areas = [area for sample in samples if (area := largest_defect_px(sample))]
     pairs = mask_limit_candidates(min(areas, default=0))
     overlaps: dict[tuple[float, float], list[Overlap]] = {pair: [] for pair in pairs}
-    for prediction in predictions(inspector, samples, spec):
+    seen = predictions(inspector, samples, spec)
+    for prediction in progress(seen, "choosing the mask's limits", len(samples)):
         opened = open_tiles(prediction.scores, threshold)
         for pair in pairs:
             overlaps[pair].append(_overlap(prediction, Limits(threshold, *pair), opened))
