@@ -195,7 +195,7 @@ def test_two_files_for_one_image_are_refused(tmp_path):
 
 
 def test_masks_that_were_exported_are_no_samples(tmp_path):
-    for name in ("images/a", "images/b", "masks/a", "masks/b"):
+    for name in ("images/a", "images/b", "masks/a", "day 2/masks/b"):
         write_image(tmp_path / f"{name}.png")
     write_json(tmp_path / "images/a.json", BOX)
     said = [(s.name, s.defective) for s in labelme.read(tmp_path).samples]

@@ -44,7 +44,7 @@ def read(root: Path) -> Listing:
     labels = {shape.label for _, found in labelled.values() for shape in found.shapes}
     names = tuple(sorted(labels))
     found = (image.relative_to(root) for image in images_in(root))
-    images = {*(f.as_posix() for f in found if f.parts[0] not in MASK_FOLDERS), *labelled}
+    images = {*(f.as_posix() for f in found if not {*f.parts[:-1]} & {*MASK_FOLDERS}), *labelled}
     drawings = {
         name: _drawing(path, found, names)
         for name, (path, found) in labelled.items()
