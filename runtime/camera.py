@@ -19,7 +19,7 @@ from runtime import _native
 from runtime.camera_uri import CameraUri, camera_uri
 from runtime.controls import set_controls
 from runtime.errors import SourceError
-from runtime.fourcc import CODES, MJPEG, NAMES, pixel_format, text_of
+from runtime.fourcc import CODES, MJPEG, NAMES, exceeds_its_bits, pixel_format, text_of
 from runtime.frame import Frame
 from runtime.mjpeg import decoded
 
@@ -31,6 +31,7 @@ STOP_MS = 250  # how soon a stop is noticed
 RETRY_S, RETRY_MOST_S = 0.1, 1.0
 SAME = 0.01  # a rate that is off by less is the one that was asked for
 
+WRONG_BITS = "the driver puts them to the top of its words; choose another format"
 FAULTS = {
     errno.ENOENT: "is gone; plug it in",
     errno.ENODEV: "is gone; plug it in",
@@ -173,7 +174,10 @@ class Camera:
         if held < expected or stride < row:
             return None, f"{self._path}: the frame has {held} bytes, expected {expected}"
         steps = (stride, *(extent[2:]), 1)
-        return np.ndarray(extent, np.uint8, memoryview(shot), strides=steps), None
+        pixels = np.ndarray(extent, np.uint8, memoryview(shot), strides=steps)
+        if exceeds_its_bits(pixels, self._format):
+            return None, f"{self._path}: {self._format} has bits set beyond its own; {WRONG_BITS}"
+        return pixels, None
 
     def _say_differences(self, wish: CameraUri) -> None:
         capture = self._capture

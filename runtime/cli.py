@@ -52,7 +52,9 @@ def runtime(
     from runtime.manifest import open_bundle
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a service manager's stop loses nothing
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a service's stop, a closed terminal
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, lambda *_: stop.set())
     opened = open_bundle(bundle)
     judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
     judge = replace(judge, rle=rle)

@@ -1,5 +1,6 @@
 """Which engine runs a bundle on this device, and why."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def engine_of(
 ) -> Chosen:
     """The engine for `bundle`; `auto` takes TensorRT where plans that fit lie in `engines`.
 
+    Where there are some that do not fit, it says so on standard error.
+
     Raises:
         EngineError: what was asked for cannot be had.
     """
@@ -51,7 +54,9 @@ def engine_of(
     except EngineError as error:
         if kind is EngineKind.TENSORRT:
             raise
-        return Chosen(onnx_engine_of(bundle), f"not TensorRT: {error}", self_test)
+        reason = f"not TensorRT: {error}"
+        sys.stderr.write(f"{bundle.root}: {reason}; the CPU judges\n")
+        return Chosen(onnx_engine_of(bundle), reason, self_test)
     return Chosen(engine, f"plans in {plans.folder}", self_test)
 
 

@@ -1,5 +1,8 @@
 """The formats that cameras give and that can be judged, the best for inspection first."""
 
+import numpy as np
+import numpy.typing as npt
+
 from runtime.preprocess import PixelFormat
 
 MJPEG = "MJPEG"  # decoded to BGR
@@ -41,6 +44,18 @@ IN_COLOUR = {name for name in FOURCC if not name.startswith(("GREY", "Y1"))}
 def pixel_format(name: str) -> PixelFormat:
     """What a frame of the format `name` is for preprocessing."""
     return PixelFormat["BGR" if name == MJPEG else name]
+
+
+def exceeds_its_bits(pixels: npt.NDArray[np.uint8], name: str) -> bool:
+    """Whether a frame in words of 10 or 12 bits has others set, looked for in its middle row.
+
+    As where a driver puts the bits to the top of the word, against the kernel's definition.
+    """
+    bits = int(name[-2:]) if name.endswith(("10", "12")) else 16
+    if bits == 16:  # noqa: PLR2004
+        return False
+    words = np.ascontiguousarray(pixels[len(pixels) // 2]).view("<u2")
+    return bool(words.max(initial=0) >> bits)
 
 
 def text_of(fourcc: int) -> str:

@@ -1,5 +1,6 @@
 """Reads image files as the camera would give them: 8-bit grey or BGR."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from cv2.typing import MatLike
 
 from runtime.errors import DataError
+from runtime.record import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -46,15 +48,20 @@ def bits_per_channel(path: Path) -> int:
     return 8 * _decode(path, cv2.IMREAD_UNCHANGED).itemsize
 
 
+def readable(name: str) -> str:
+    """A file's name as text that a record can hold, whatever its encoding was."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def write_png(path: Path, image: Image) -> None:
-    """Write `image`, grey (H, W) or BGR (H, W, 3), as PNG.
+    """Write `image`, grey (H, W) or BGR (H, W, 3), as PNG: beside, then renamed.
 
     Raises:
-        DataError: the folder is missing or full.
+        DataError: the folder cannot be made, or is full.
     """
     encoded = cv2.imencode(".png", image)[1]
     try:
-        path.write_bytes(encoded.tobytes())
+        write_atomically(path, encoded.tobytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -64,7 +71,10 @@ def _decode(path: Path, flag: int) -> MatLike:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
-    image = cv2.imdecode(encoded, flag) if encoded.size else None
+    try:
+        image = cv2.imdecode(encoded, flag) if encoded.size else None
+    except cv2.error:  # its header asks for more pixels than OpenCV allows
+        image = None
     if image is None:
         raise DataError(
             f"{path}: is not a readable image ({encoded.size} bytes); restore or remove the file"

@@ -1,22 +1,26 @@
 """The loop: frames in, verdicts out, and counts that add up however it ends."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+
+import numpy as np
 
 from runtime.engine import Engine
 from runtime.engines import Chosen, onnx_engine_of
 from runtime.frame import Frame
 from runtime.golden import check_golden, has_golden
-from runtime.images import write_png
-from runtime.inspection import Inspector
+from runtime.images import Image, readable
+from runtime.inspection import Inspection, Inspector
 from runtime.manifest import Bundle
 from runtime.overlay import overlay
-from runtime.sinks import make_folder, open_lines, write_line
-from runtime.sources import open_source
+from runtime.sinks import Pictures, open_lines, write_line
+from runtime.sources import is_camera, open_source
+from runtime.spec import Limits
 from runtime.verdict import Answer, Counts
 
 
@@ -49,7 +53,7 @@ def run_source(
     Raises:
         SourceError: the source cannot be opened.
         EngineError: a network cannot be loaded, or the GPU is lost.
-        DataError: the output cannot be written.
+        DataError: the output cannot be written, or not every picture was.
         QualityError: the golden images were to be judged first, and got other verdicts.
     """
     chosen_engine, rle = (chosen.engine, chosen.rle) if chosen else (None, False)
@@ -59,18 +63,26 @@ def run_source(
         passed = check_golden(bundle, inspector).verdicts.total()
         why["self_test"] = f"{passed} golden images got their verdicts"
     counts = Counts()
-    with open_source(uri, bundle.manifest.input.channels, stop) as source:
-        if overlays:
-            make_folder(overlays)
-        with open_lines(out) as lines:
-            begun = datetime.now(timezone.utc)
-            pictures = overlays and overlays / f"{begun:%Y%m%dT%H%M%S%f}"
-            write_line(lines, header(bundle, inspector, uri, begun) | why)
-            try:
-                judged = _until(stop, islice(source, frames))
-                _inspect_all(judged, inspector, lines, pictures, counts)
-            finally:
-                write_line(lines, counts.record())
+    with (
+        open_source(uri, bundle.manifest.input.channels, stop) as source,
+        _pictures(overlays, uri) as pictures,
+        open_lines(out) as lines,
+    ):
+        begun = datetime.now(timezone.utc)
+        write_line(lines, header(bundle, inspector, uri, begun) | why)
+        try:
+            for frame in _until(stop, islice(source, frames)):
+                inspection = inspector.inspect(frame)
+                write_line(lines, inspection.verdict.record())
+                counts.add(inspection.verdict)
+                if pictures and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
+                    name = f"{begun:%Y%m%dT%H%M%S%f}-{frame.seq:06d}.png"
+                    pictures.put(name, _drawing(frame, inspection, inspector.limits))
+                if inspection.end:
+                    raise inspection.end
+                del frame  # as in `_until`
+        finally:
+            write_line(lines, counts.record())
     return counts
 
 
@@ -86,8 +98,21 @@ def header(bundle: Bundle, inspector: Inspector, uri: str, begun: datetime) -> d
         "threshold": bundle.manifest.limits.threshold,
         "review_below": bundle.manifest.limits.review_below,
         "guarantee": bundle.manifest.guarantee,
-        "source": uri,
+        "source": readable(uri),
     }
+
+
+def _pictures(folder: Path | None, uri: str) -> AbstractContextManager[Pictures | None]:
+    """Of files every picture is written, of a camera those that the disk keeps up with."""
+    if folder is None:
+        return nullcontext()
+    return Pictures(folder, wait=not is_camera(uri))
+
+
+def _drawing(frame: Frame, inspection: Inspection, limits: Limits) -> Callable[[], Image]:
+    """Draws the verdict on a copy of the frame: a camera wants its memory back."""
+    kept = replace(frame, pixels=np.array(frame.pixels))
+    return lambda: overlay(kept, inspection, limits)
 
 
 def _until(stop: threading.Event | None, source: Iterator[Frame]) -> Iterator[Frame]:
@@ -96,22 +121,3 @@ def _until(stop: threading.Event | None, source: Iterator[Frame]) -> Iterator[Fr
         del frame  # a camera's own memory, wanted back before the next is waited for
         if stop and stop.is_set():
             return
-
-
-def _inspect_all(
-    source: Iterator[Frame],
-    inspector: Inspector,
-    lines: TextIO,
-    pictures: Path | None,
-    counts: Counts,
-) -> None:
-    for frame in source:
-        inspection = inspector.inspect(frame)
-        counts.add(inspection.verdict)
-        write_line(lines, inspection.verdict.record())
-        if pictures and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
-            picture = overlay(frame, inspection, inspector.limits)
-            write_png(Path(f"{pictures}-{frame.seq:06d}.png"), picture)
-        if inspection.end:
-            raise inspection.end
-        del frame  # as above

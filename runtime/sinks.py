@@ -1,15 +1,24 @@
 """Where verdicts go: lines of JSON, and pictures of what was found."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TextIO
+from queue import Full, Queue
+from threading import Thread
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from runtime.errors import DataError
+from runtime.images import Image, write_png
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ROOM = 8  # pictures that wait for the disk
 
 
 @contextmanager
@@ -26,10 +35,8 @@ def open_lines(out: Path | None) -> Iterator[TextIO]:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_file():
-            written = datetime.fromtimestamp(out.stat().st_mtime, timezone.utc)
-            out.rename(out.with_name(f"{out.stem}.{written:%Y%m%dT%H%M%S%f}{out.suffix}"))
-        with out.open("w", encoding="utf-8", buffering=1) as file:
+        _keep(out)
+        with out.open("a", encoding="utf-8", buffering=1) as file:  # as rotation by copying needs
             yield file
     except OSError as error:
         raise DataError(
@@ -37,19 +44,84 @@ def open_lines(out: Path | None) -> Iterator[TextIO]:
         ) from error
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder for pictures, if it is not there.
+def _keep(out: Path) -> None:
+    """Give the file that is there, or that `out` links to, a name with its time."""
+    if Path("/dev") in out.absolute().parents or not out.is_file():
+        return
+    file = out.resolve()
+    written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
+    kept = file.with_name(f"{file.stem}.{written:%Y%m%dT%H%M%S%f}{file.suffix}")
+    while kept.exists():
+        kept = kept.with_stem(f"{kept.stem}.1")
+    file.rename(kept)
+
+
+class Pictures:
+    """Writes pictures on a thread of its own, so that no verdict waits for a disk.
+
+    Of a source that does `wait`, each is written; else those that find `ROOM` others before them
+    are lost, and counted, as are those that the disk refuses.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: the folder cannot be made; at the end, some were lost.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"--save-overlays {folder}: is no folder that can be made ({error.strerror}); "
-            "choose another"
-        ) from error
+
+    def __init__(self, folder: Path, *, wait: bool) -> None:
+        self._folder = folder
+        self._wait = wait
+        self._asked = self._lost = 0
+        self._why = ""
+        self._queue: Queue[tuple[str, Callable[[], Image]] | None] = Queue(ROOM)
+        self._thread = Thread(target=self._write_all)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"--save-overlays {folder}: is no folder that can be made ({error.strerror}); "
+                "choose another"
+            ) from error
+        self._thread.start()
+
+    def put(self, name: str, draw: Callable[[], Image]) -> None:
+        """Have what `draw` gives written as `name`, soon."""
+        self._asked += 1
+        try:
+            self._queue.put((name, draw), block=self._wait)
+        except Full:
+            self._lose("the disk is too slow; save elsewhere")
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for those that are still to be written; say so if some were lost."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._lost and not error:
+            raise DataError(
+                f"--save-overlays {self._folder}: {self._lost} of {self._asked} pictures were "
+                f"lost: {self._why}"
+            )
+
+    def _write_all(self) -> None:
+        while job := self._queue.get():
+            name, draw = job
+            try:
+                write_png(self._folder / name, draw())
+            except DataError as error:
+                self._lose(str(error))
+
+    def _lose(self, why: str) -> None:
+        self._lost += 1
+        if not self._why:
+            self._why = why
+            sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
+            sys.stderr.flush()
 
 
 def write_line(lines: TextIO, record: dict[str, Any]) -> None:

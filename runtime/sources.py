@@ -4,7 +4,6 @@ Files are given one after the other, none is skipped. A camera's frames go stale
 came in since the last one was taken only the newest is given, and the rest are counted.
 """
 
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +17,10 @@ from cv2.typing import MatLike
 from runtime.camera import Camera
 from runtime.errors import DataError, SourceError
 from runtime.frame import Frame
-from runtime.images import IMAGE_SUFFIXES, read_image
+from runtime.images import IMAGE_SUFFIXES, read_image, readable
 from runtime.preprocess import PixelFormat
+
+MOST_OF_IT = 0.99  # of the frames that a video should have, which some containers estimate
 
 
 def open_source(
@@ -37,13 +38,17 @@ def open_source(
         return _folder(path, channels)
     if path.is_file():
         return _video(path)
-    device = Path(uri.partition("?")[0])
-    if device.exists() and stat.S_ISCHR(device.stat().st_mode):
+    if is_camera(uri):
         return _camera(uri, stop)
     raise SourceError(
         f"--camera {uri}: no such camera, video file or folder; "
         "expected /dev/videoN, a video file, or a folder of images"
     )
+
+
+def is_camera(uri: str) -> bool:
+    """Whether `uri` names a device."""
+    return Path(uri.partition("?")[0]).is_char_device()
 
 
 def frame_of_image(path: Path, channels: int, seq: int, source: str) -> Frame:
@@ -67,10 +72,11 @@ def _folder(folder: Path, channels: int) -> Iterator[Iterator[Frame]]:
 
 def _frame_or_fault(path: Path, channels: int, seq: int) -> Frame:
     try:
-        return frame_of_image(path, channels, seq, path.name)
+        return frame_of_image(path, channels, seq, readable(path.name))
     except DataError as error:
         now = time.monotonic_ns()
-        return Frame(None, PixelFormat.GREY, path.name, seq, now, fault=str(error))
+        name, fault = readable(path.name), readable(str(error))
+        return Frame(None, PixelFormat.GREY, name, seq, now, fault=fault)
 
 
 @contextmanager
@@ -88,12 +94,18 @@ def _video(path: Path) -> Iterator[Iterator[Frame]]:
 
 
 def _video_frames(capture: cv2.VideoCapture, first: MatLike, path: Path) -> Iterator[Frame]:
-    seq, came, pixels = 0, True, first
+    seq, came, pixels, name = 0, True, first, readable(path.name)
     while came:
         now = time.monotonic_ns()
-        yield Frame(np.asarray(pixels, np.uint8), PixelFormat.BGR, f"{path.name}#{seq}", seq, now)
+        yield Frame(np.asarray(pixels, np.uint8), PixelFormat.BGR, f"{name}#{seq}", seq, now)
         seq += 1
         came, pixels = capture.read()
+    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)  # 0 or less where it is not known
+    if seq < MOST_OF_IT * promised - 1:
+        raise SourceError(
+            f"--camera {path}: ended after {seq} of {promised:.0f} frames; it is damaged, "
+            "record or convert it anew"
+        )
 
 
 @contextmanager

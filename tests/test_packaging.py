@@ -109,7 +109,15 @@ def test_the_metadata_says_version_python_and_licence(wheel):
 def test_the_device_needs_no_torch_and_no_onnx(wheel):
     needed = [r.split(";")[0] for r in metadata(wheel).get_all("Requires-Dist") if "extra" not in r]
     names = {requirement.split(">")[0].strip() for requirement in needed}
-    assert names == {"msgspec", "numpy", "onnxruntime", "opencv-python", "rich", "typer"}
+    assert names == {
+        "msgspec",
+        "numpy",
+        "onnxruntime",
+        "opencv-python",
+        "rich",
+        "simplejpeg",
+        "typer",
+    }
 
 
 def test_the_command_is_installed(wheel):

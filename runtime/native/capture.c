@@ -31,8 +31,7 @@ struct dg_capture {
     pthread_mutex_t lending; /* for all that follows; the thread never waits for it */
     bool is_closed;
     bool is_lent[DG_RING_ROOM];
-    bool has_taken;
-    uint64_t taken; /* the number of the frame that was taken last */
+    uint64_t next; /* the number of the frame that comes after the one that was taken last */
 };
 
 static void ring_bell(int bell)
@@ -191,9 +190,9 @@ static bool take_newest(struct dg_capture *capture, struct dg_shot *shot)
     const int32_t slot = capture->is_closed ? NONE : atomic_exchange(&capture->newest, NONE);
     if (slot != NONE) {
         *shot = capture->shots[slot];
-        shot->dropped = capture->has_taken ? shot->number - capture->taken - 1 : 0;
-        capture->taken = shot->number;
-        capture->is_lent[slot] = capture->has_taken = true;
+        shot->dropped = shot->number - capture->next;
+        capture->next = shot->number + 1;
+        capture->is_lent[slot] = true;
     }
     pthread_mutex_unlock(&capture->lending);
     return slot != NONE;

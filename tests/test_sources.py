@@ -1,0 +1,60 @@
+"""Frames from files: what cannot be read is said, and never ends what follows it."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.errors import SourceError
+from runtime.images import write_png
+from runtime.sources import open_source
+
+PICTURE = np.arange(64 * 48, dtype=np.uint8).reshape(48, 64)
+
+
+def frames_of(uri):
+    with open_source(str(uri), 1) as frames:
+        return list(frames)
+
+
+def write_video(path, count=40):
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(count):
+        video.write(cv2.cvtColor(PICTURE, cv2.COLOR_GRAY2BGR))
+    video.release()
+
+
+def test_an_image_that_claims_too_many_pixels_ends_nothing(tmp_path):
+    for name in ("a", "b", "c"):
+        write_png(tmp_path / f"{name}.png", PICTURE)
+    data = bytearray((tmp_path / "b.png").read_bytes())
+    data[16:24] = 2 * (70_000).to_bytes(4, "big")
+    (tmp_path / "b.png").write_bytes(data)
+    found = [(frame.source, frame.fault is None) for frame in frames_of(tmp_path)]
+    assert found == [("a.png", True), ("b.png", False), ("c.png", True)]
+
+
+def test_a_name_in_another_encoding_is_told_in_utf8(tmp_path):
+    write_png(tmp_path / os.fsdecode(b"gr\xfc\xdfe.png"), PICTURE)
+    (tmp_path / os.fsdecode(b"lee\xdf.png")).touch()
+    whole, empty = frames_of(tmp_path)
+    assert (whole.source, empty.source) == (r"gr\xfc\xdfe.png", r"lee\xdf.png")
+    assert rf"{tmp_path}/lee\xdf.png: is not a readable image" in empty.fault
+
+
+def test_a_whole_video_gives_every_frame(tmp_path):
+    write_video(tmp_path / "line.avi")
+    assert [frame.seq for frame in frames_of(tmp_path / "line.avi")] == list(range(40))
+
+
+def test_a_video_that_ends_early_is_said_after_its_frames(tmp_path):
+    write_video(tmp_path / "line.avi")
+    data = (tmp_path / "line.avi").read_bytes()
+    (tmp_path / "line.avi").write_bytes(data[: len(data) // 2])
+    with open_source(str(tmp_path / "line.avi"), 1) as frames:
+        seen = [next(frames).seq for _ in range(10)]
+        message = r"line\.avi: ended after [12]\d of 40 frames; it is damaged, record or convert"
+        with pytest.raises(SourceError, match=message):
+            seen.extend(frame.seq for frame in frames)
+    assert seen[:10] == list(range(10))
