@@ -65,7 +65,7 @@ def review_limit(good_scores: Sequence[float], threshold: float, max_review_rate
     `threshold`, the limit lies just above the highest of them.
     """
     opened = np.sort([score for score in good_scores if score >= threshold])
-    allowed = int(max_review_rate * len(good_scores))
+    allowed = int(max_review_rate * len(good_scores) + 1e-9)  # 0.29 * 100 is less than 29
     if not allowed or not opened.size:
         return 0.0
     if len(opened) <= allowed:

@@ -55,7 +55,7 @@ def export(
         float, typer.Option(min=0, max=1, help="Share of good samples that a person may see.")
     ] = 0.0,
     mm_per_pixel: Annotated[
-        float | None, typer.Option(help="Of the camera, for the record.")
+        float | None, typer.Option(min=0, help="Of the camera, for the record.")
     ] = None,
 ) -> None:
     """Make a bundle: both networks in every rendering, their threshold, and what it promises."""

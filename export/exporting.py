@@ -26,7 +26,9 @@ from export.judging import (
     Judged,
     Promise,
     Source,
+    inspector_of,
     judge,
+    judge_for_all,
     say_what_is_missing,
     source_of,
     unprejudiced,
@@ -34,7 +36,7 @@ from export.judging import (
 from export.lint import require_clean
 from export.parity import PARITY_FILE, Parity, require_parity
 from export.parity import SCHEMA as PARITY_SCHEMA
-from export.plan import HALF
+from export.plan import FLOAT, HALF
 from export.renderings import CPU, TENSORRT, TYPED, Quantizer, held, least_loss
 from export.split import write_split
 from export.typed import typed
@@ -48,6 +50,8 @@ from runtime.settings import ENGINES
 from train.checkpoint import load_model
 from train.dataset import read_dataset
 from train.report.report import REPORT
+
+FEW = 50  # defective samples: one of them is worth more than any limit of `export.parity`
 
 console = Console(stderr=True)
 
@@ -96,11 +100,13 @@ def export(settings: ExportSettings) -> Manifest:
         if settings.int8:
             calibration = _calibration(settings, source, root, exact)
             judged, parity = _write_int8(root, calibration, source, exact)
-            metrics = {"float": exact.metrics, "int8": judged.metrics}
         else:
-            calibration, judged, metrics = None, exact, {"float": exact.metrics}
+            calibration, judged = None, exact
             exact_root.rename(root / "cpu")
         write_split(typed(onnx.load(root / "model.onnx")), root / HALF)
+        judged = _judged_for_all(root, judged, exact, source)
+        metrics = {"float": exact.metrics} if parity else {}
+        metrics |= {"int8" if parity else "float": judged.metrics}
         if not judged.guarantee:
             say_what_is_missing(source)
         golden = root / "golden"
@@ -111,7 +117,7 @@ def export(settings: ExportSettings) -> Manifest:
         if parity:
             write_validation_report(root, source, parity, settings.out.name)
             _require_parity(root, parity, settings.out)
-            exact_root.rename(root / TENSORRT.name / "float")
+            exact_root.rename(root / FLOAT)
             seal_bundle(root, manifest)
         root.rename(settings.out)
     _forget_refusal(settings.out)
@@ -192,11 +198,30 @@ def _write_int8(
         rendering.folder.rename(root / kind.name)
         require_clean(root / kind.name)
         costs[kind.name] = cost
+    compared = exact.metrics_on(source.comparing)["n_defective"] or 0
+    if compared < FEW:
+        console.print(
+            f"{compared} defective samples compare INT8 with float: a loss of less than "
+            f"{100 / max(compared, 1):.1f} points of recall is not seen; add defects to val",
+            soft_wrap=True,
+        )
     ranges = calibration.scales.ranges
     (root / CACHE_FILE).write_text(calibration_cache(ranges), encoding="ascii")
     parity = Parity(PARITY_SCHEMA, costs)
     write_record(root / PARITY_FILE, parity)
     return cpu.judged, parity
+
+
+def _judged_for_all(root: Path, judged: Judged, exact: Judged, source: Source) -> Judged:
+    """The CPU's rendering with a threshold for all that a device may run."""
+    others = {
+        name: inspector_of(root / name, source.record, exact.inspector.limits, fused=False)
+        for name in (TENSORRT.name, TYPED.name, HALF)
+        if (root / name / "gate.onnx").exists()
+    }
+    if judged is not exact:
+        others[FLOAT] = exact.inspector
+    return judge_for_all(root / CPU.name, judged, others, source)
 
 
 def _refused(out: Path) -> Path:

@@ -1,12 +1,14 @@
 """How a rendering does on validation: its threshold, what that promises, and its numbers."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from calibration.threshold import promised_threshold, review_limit, units_needed, worst_by_group
+from export.parity import AT_THRESHOLD
 from runtime.inspection import Inspector
 from runtime.manifest import Guarantee, Metrics
 from runtime.onnx_engine import OnnxEngine
@@ -136,21 +138,86 @@ def judge(rendering: Path, source: Source) -> Judged:
     inspector = inspector_of(rendering, source.record, Limits())
     threshold = choose_threshold(inspector, source.deciding, spec)
     limits = replace(source.record.limits, threshold=threshold)
-    defective = [sample for sample in source.deciding if sample.defective]
-    scores = sample_scores(inspector, defective, spec)
-    units = worst_by_group(scores, [sample.group for sample in defective])
     promised = None
     if not source.missing:
+        units = _unit_scores(inspector, source)
         promised = promised_threshold(units, promise.max_miss_rate, promise.confidence)
     if promised:
         limits = replace(limits, threshold=promised[0])
+    return _judged(rendering, source, limits, promised[1] if promised else None)
+
+
+def judge_for_all(
+    rendering: Path, judged: Judged, others: Mapping[str, Inspector], source: Source
+) -> Judged:
+    """`rendering` again, with a threshold that is good for the `others` too.
+
+    The lowest of what each could have: where there is a promise it is proven for each of them.
+    Else each keeps the recall that `judged` has on validation, but for what `AT_THRESHOLD` lets.
+    """
+    inspectors = {"cpu": judged.inspector, **others}
+    own, guarantee = judged.inspector.limits.threshold, judged.guarantee
+    units = {name: _unit_scores(inspector, source) for name, inspector in inspectors.items()}
+    if guarantee:
+        wanted = guarantee.max_miss_rate, guarantee.confidence
+        promised = {name: promised_threshold(scores, *wanted) for name, scores in units.items()}
+        thresholds = {name: found[0] for name, found in promised.items() if found}
+        guarantee = guarantee if len(thresholds) == len(inspectors) else None
+    if not guarantee:
+        thresholds = {
+            name: _threshold_with_recall(inspector, judged, source)
+            for name, inspector in others.items()
+        }
+    decides, threshold = min([("cpu", own), *thresholds.items()], key=lambda item: item[1])
+    if guarantee:
+        missed = max(sum(score < threshold for score in scores) for scores in units.values())
+        guarantee = replace(guarantee, n_missed=missed, rendering="each")
+    if threshold < own:
+        console.print(
+            f"threshold {threshold:.3f}, where cpu alone could have {own:.3f}: {decides} would "
+            "miss more",
+            soft_wrap=True,
+            markup=False,
+        )
+    limits = replace(judged.inspector.limits, threshold=threshold)
+    return _judged(rendering, source, limits, guarantee)
+
+
+def _unit_scores(inspector: Inspector, source: Source) -> list[float]:
+    """The score of each defective object of the proving half: that of its worst image."""
+    defective = [sample for sample in source.deciding if sample.defective]
+    scores = sample_scores(inspector, defective, source.record.input)
+    return worst_by_group(scores, [sample.group for sample in defective])
+
+
+def _threshold_with_recall(inspector: Inspector, judged: Judged, source: Source) -> float:
+    """The highest threshold with the recall that `judged` has, but for what `AT_THRESHOLD` lets."""
+    defective = [sample for sample in source.validation if sample.defective]
+    scores = sorted(sample_scores(inspector, defective, source.record.input))
+    missed = sum(o.defective and not o.opened for o in judged.outcomes)
+    missed += max(1, int(AT_THRESHOLD["recall"] * len(scores)))
+    return scores[missed] if missed < len(scores) else math.inf
+
+
+def _judged(rendering: Path, source: Source, limits: Limits, guarantee: Guarantee | None) -> Judged:
+    """`rendering` by the `limits`, to which those of a review are added where there is a budget."""
+    spec, promise = source.record.input, source.promise
     if promise.max_review_rate:
         good = [sample for sample in source.deciding if not sample.defective]
+        inspector = inspector_of(rendering, source.record, limits)
         good_scores = sample_scores(inspector, good, spec)
         below = review_limit(good_scores, limits.threshold, promise.max_review_rate)
         limits = replace(limits, review_below=below)
+        if not below:
+            opened = sum(score >= limits.threshold for score in good_scores)
+            console.print(
+                f"no sample will be REVIEW: of the {len(good)} good samples in the proving half "
+                f"{opened} open the gate, and {promise.max_review_rate:.1%} of them is "
+                f"{promise.max_review_rate * len(good):.1f}",
+                soft_wrap=True,
+                markup=False,
+            )
     inspector = inspector_of(rendering, source.record, limits)
-    guarantee = promised[1] if promised else None
     return Judged(inspector, guarantee, outcomes_of(inspector, source))
 
 

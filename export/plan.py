@@ -14,6 +14,7 @@ from runtime.manifest import Bundle
 TYPED_FROM = (10, 12)  # before, the typed rendering would lose to the weakly typed one
 LAST_WEAK = 10
 IMPLIED_BATCH = 10  # from here on every network has an explicit batch
+FLOAT = "tensorrt/float"
 HALF = "tensorrt/half"  # the float network in float16, strongly typed
 Progress = Callable[[str, int, int], None]  # phase, steps done, steps in all
 
@@ -40,7 +41,7 @@ def recipes(bundle: Bundle, release: tuple[int, ...], dla_core: int | None) -> l
     """What this release of TensorRT can build of the bundle. A DLA takes no Q/DQ."""
     typed = release >= TYPED_FROM
     root, files = bundle.root, bundle.manifest.files
-    floating = "tensorrt/float" if "tensorrt/float/gate.onnx" in files else "cpu"
+    floating = FLOAT if f"{FLOAT}/gate.onnx" in files else "cpu"
     quantized = "tensorrt/typed" if typed else "tensorrt"
     found = []
     half = HALF if typed else floating

@@ -51,7 +51,15 @@ def runtime(
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
-    stop = threading.Event()
+    stop, interrupted = threading.Event(), threading.Event()
+
+    def interrupt(*_: object) -> None:
+        """The first Ctrl-C lets the frame at hand have its verdict, another one does not."""
+        interrupted.set()
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, interrupt)
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a service's stop, a closed terminal
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, lambda *_: stop.set())
@@ -59,6 +67,8 @@ def runtime(
     judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
     judge = replace(judge, rle=rle)
     counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
     if out:
         shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
         typer.echo(f"{shown}; verdicts in {out}", err=True)

@@ -38,6 +38,10 @@ FOURCC = {
 
 CODES = {name: int.from_bytes(code, "little") for name, code in FOURCC.items()}
 NAMES = {code: name for name, code in CODES.items()}
+BITS = {name: 10 for name in FOURCC if name.endswith(("B10", "G10", "R10"))} | {
+    "Y10": 10,
+    "Y12": 12,
+}
 IN_COLOUR = {name for name in FOURCC if not name.startswith(("GREY", "Y1"))}
 
 
@@ -51,11 +55,10 @@ def exceeds_its_bits(pixels: npt.NDArray[np.uint8], name: str) -> bool:
 
     As where a driver puts the bits to the top of the word, against the kernel's definition.
     """
-    bits = int(name[-2:]) if name.endswith(("10", "12")) else 16
-    if bits == 16:  # noqa: PLR2004
+    if name not in BITS:
         return False
     words = np.ascontiguousarray(pixels[len(pixels) // 2]).view("<u2")
-    return bool(words.max(initial=0) >> bits)
+    return bool(words.max(initial=0) >> BITS[name])
 
 
 def text_of(fourcc: int) -> str:

@@ -25,7 +25,8 @@ class Guarantee:
     """With `confidence`, no more than `max_miss_rate` of defective objects are missed.
 
     An object is missed where one of its defective samples scores below the threshold. Proven on
-    `n_objects` that chose nothing, `n_missed` of which were missed, with one `rendering`.
+    `n_objects` that chose nothing, at most `n_missed` of which were missed, with the `rendering`
+    that is named, or with "each".
     """
 
     max_miss_rate: float

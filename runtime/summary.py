@@ -58,7 +58,7 @@ def _promise(guarantee: Guarantee | None) -> str:
     return (
         f"at most {guarantee.max_miss_rate:.2%} of defective objects missed, confidence "
         f"{guarantee.confidence:.0%}; proven on {guarantee.n_objects}, {guarantee.n_missed} "
-        f"missed, with the {guarantee.rendering} rendering"
+        f"missed, with {guarantee.rendering} rendering"
     )
 
 

@@ -178,11 +178,9 @@ def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visibl
     scores = np.array(sorted(worst.values()))
     assert (promise.max_miss_rate, promise.confidence) == (0.5, 0.8)
     assert promise.n_objects == len(scores)
-    assert promise.n_missed == np.sum(scores < threshold)
+    assert promise.rendering == "each"
+    assert promise.n_missed >= np.sum(scores < threshold)
     assert binom.cdf(promise.n_missed, len(scores), 0.5) <= 0.2
-    higher = scores[scores > threshold]
-    if higher.size:
-        assert binom.cdf(np.sum(scores < higher[0]), len(scores), 0.5) > 0.2
     assert open_bundle(wanted.out).manifest == replace(
         manifest, files=open_bundle(wanted.out).manifest.files
     )

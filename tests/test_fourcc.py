@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.fourcc import exceeds_its_bits
+from runtime.fourcc import BITS, FOURCC, MJPEG, exceeds_its_bits, pixel_format
 
 LEVELS = np.arange(1024, dtype="<u2").reshape(16, 64)
 
@@ -31,3 +31,11 @@ def test_words_with_more_bits_than_their_format_are_told(name, shift, exceeds):
 def test_formats_of_bytes_have_none_to_exceed():
     assert not exceeds_its_bits(np.full((4, 8), 255, np.uint8), "GREY")
     assert not exceeds_its_bits(np.full((4, 10), 255, np.uint8), "Y10P")
+    assert not exceeds_its_bits(np.full((6, 8), 255, np.uint8), "NV12")
+
+
+def test_every_format_of_words_but_that_of_16_bits_has_some_to_exceed():
+    words = {
+        name for name in FOURCC if name != MJPEG and pixel_format(name).shape(4, 4)[2:] == (2,)
+    }
+    assert words - {*BITS} == {"YUYV", "UYVY", "Y16"}

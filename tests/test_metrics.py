@@ -201,7 +201,7 @@ def test_a_summary_tells_raw_from_gated():
 @pytest.mark.parametrize("outcomes", [[], [result(0, 0.1, opened=False)] * 2])
 def test_what_is_undefined_is_none_in_a_summary(outcomes):
     metrics = summary(outcomes, 0.5)
-    defined = {"n", "n_defective", "n_drawn", "threshold"} | (
+    defined = {"n", "n_defective", "n_good", "n_drawn", "threshold"} | (
         {"false_reject_rate"} if outcomes else set()
     )
     assert {name for name, value in metrics.items() if value is not None} == defined

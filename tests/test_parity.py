@@ -11,11 +11,13 @@ from train.metrics import Outcome, Overlap
 
 PERFECT = {
     "n_defective": 3,
+    "n_good": 3,
     "n_drawn": 3,
     "recall_at_5": 1.0,
     "seg_recall": 1.0,
     "seg_miou": 0.8,
     "image_ap": 1.0,
+    "false_reject_rate": 0.0,
 }
 
 
@@ -45,6 +47,21 @@ def test_the_recall_at_anothers_threshold_has_a_limit_of_its_own():
     assert broken_limits(exact, int8) == []
     (broken,) = broken_limits(exact, int8, AT_THRESHOLD)
     assert broken == "recall fell by 66.7 points, from 1.000 to 0.333, limit 33.3"
+
+
+@pytest.mark.parametrize(
+    ("n_good", "rejected", "kept"), [(50, 1, True), (50, 2, False), (300, 3, True)]
+)
+def test_false_rejects_at_anothers_threshold_may_rise_by_a_point_or_a_sample(
+    n_good, rejected, kept
+):
+    exact = {**PERFECT, "recall": 1.0, "n_good": n_good}
+    int8 = {**exact, "false_reject_rate": rejected / n_good}
+    assert broken_limits(exact, int8) == []
+    broken = broken_limits(exact, int8, AT_THRESHOLD)
+    assert broken == (
+        [] if kept else ["false_reject_rate rose by 4.0 points, from 0.000 to 0.040, limit 2.0"]
+    )
 
 
 def test_a_fall_beyond_the_limits_is_told_by_metric():

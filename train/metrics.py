@@ -182,6 +182,7 @@ def summary(outcomes: Sequence[Outcome], threshold: float) -> dict[str, float | 
     values: dict[str, float | int] = {
         "n": len(outcomes),
         "n_defective": sum(o.defective for o in outcomes),
+        "n_good": sum(not o.defective for o in outcomes),
         "n_drawn": sum(overlap.true_px > 0 for overlap in raw),
         "seg_miou": seg_miou(raw),
         "seg_recall": seg_recall(raw),
