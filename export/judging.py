@@ -157,8 +157,8 @@ def judge_for_all(
     """
     inspectors = {"cpu": judged.inspector, **others}
     own, guarantee = judged.inspector.limits.threshold, judged.guarantee
-    units = {name: _unit_scores(inspector, source) for name, inspector in inspectors.items()}
     if guarantee:
+        units = {name: _unit_scores(inspector, source) for name, inspector in inspectors.items()}
         wanted = guarantee.max_miss_rate, guarantee.confidence
         promised = {name: promised_threshold(scores, *wanted) for name, scores in units.items()}
         thresholds = {name: found[0] for name, found in promised.items() if found}

@@ -32,7 +32,11 @@ FLOAT_ALWAYS = {
     "Sigmoid": "leave it in float",
     "Softmax": "leave it in float",
 }
-PASSING = frozenset({"Identity", "Cast", "Transpose", "Reshape", "MaxPool"})  # and Resize, nearest
+# What leaves bytes as they are, so that a convolution behind reads them. Resize too where it is
+# nearest, and Concat where all that it reads has one scale.
+PASSING = frozenset(
+    {"Cast", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
 BRANCHES = frozenset({"If", "Loop", "Scan"})
 
 
@@ -101,10 +105,13 @@ class _Linter:
         self.outputs = {tensor.name for tensor in model.graph.output}
         self.border = self.outputs | {tensor.name for tensor in model.graph.input}
         self.maker = {name: node for node in self.nodes for name in node.output}
+        self.fixed = {*self.constants}  # what is computed from constants alone
         self.readers: dict[str, list[NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
                 self.readers[name].append(node)
+            if any(node.input) and self.fixed.issuperset(filter(None, node.input)):
+                self.fixed.update(node.output)
 
     def findings(self) -> Iterator[Finding]:
         yield from self._opset()
@@ -112,12 +119,12 @@ class _Linter:
             if node.op_type in PAIR:
                 yield from self._scale(node)
                 yield from self._zero_point(node)
+                yield from self._sizes(node)
                 yield from self._channels(node)
             if node.op_type == QUANTIZE:
                 yield from self._chain(node)
             if node.op_type in {"Conv", "Gemm", "MatMul"}:
                 yield from self._both_inputs(node)
-            if node.op_type == "Conv":
                 yield from self._axis(node)
             yield from self._uint8(node)
             yield from self._always_float(node)
@@ -194,21 +201,38 @@ class _Linter:
             message = "its zero point is not 0; quantise symmetrically"
             yield _finding(Severity.REJECTED, "zero-point-zero", node, message)
 
+    def _sizes(self, node: NodeProto) -> Iterator[Finding]:
+        """As many scales as zero points, and as channels."""
+        values, scale, zero, *_ = map(self.constants.get, (*node.input, ""))
+        if scale is not None and zero is not None and scale.size != zero.size:
+            message = f"{scale.size} scales and {zero.size} zero points; give as many"
+            yield _finding(Severity.REJECTED, "scale-size", node, message)
+        axis = _axis_of(node)
+        if (
+            scale is None
+            or values is None
+            or scale.size == 1
+            or not -values.ndim <= axis < values.ndim
+        ):
+            return
+        if scale.size != values.shape[axis]:
+            message = f"{scale.size} scales for {values.shape[axis]} channels along axis {axis}; "
+            message += "give as many"
+            yield _finding(Severity.REJECTED, "scale-size", node, message)
+
     def _channels(self, node: NodeProto) -> Iterator[Finding]:
         scale = self.constants.get(node.input[1])
-        if scale is not None and scale.size > 1 and not self._of_weights(node):
+        if scale is None or node.input[0] in self.fixed:
+            return
+        if scale.size > 1:
             message = (
                 f"{scale.size} scales for an activation, of which it takes one; it stays float"
             )
             yield _finding(Severity.FLOAT, "activation-per-channel", node, message)
-
-    def _of_weights(self, node: NodeProto) -> bool:
-        """Whether a Q or DQ is on a constant."""
-        name = node.input[0]
-        maker = self.maker.get(name)
-        return name in self.constants or (
-            maker is not None and any(source in self.constants for source in maker.input[:1])
-        )
+        elif scale.ndim:
+            message = f"the scale of an activation has the shape {list(scale.shape)}: it stays "
+            message += "float; make it a scalar"
+            yield _finding(Severity.FLOAT, "activation-scale-shape", node, message)
 
     def _chain(self, node: NodeProto) -> Iterator[Finding]:
         before = self.maker.get(node.input[0])
@@ -256,11 +280,12 @@ class _Linter:
             return
         scale = self.constants.get(maker.input[1])
         rank = self.ranks.get(maker.output[0], 0)
-        axis = next((a.i for a in maker.attribute if a.name == "axis"), 1)
+        axis = _axis_of(maker)
         axis += rank if axis < 0 else 0
-        if scale is not None and scale.size > 1 and rank and axis != 0:
-            message = f"its weights have scales along axis {axis}: it stays float; use axis 0, "
-            message += "the channels that it makes"
+        made = {"Conv": 0, "MatMul": rank - 1, "Gemm": 0 if _flag(node, "transB") else 1}
+        if scale is not None and scale.size > 1 and rank and axis != made[node.op_type]:
+            message = f"its weights have scales along axis {axis}: it stays float; use axis "
+            message += f"{made[node.op_type]}, the channels that it makes"
             yield _finding(Severity.FLOAT, "weights-axis", node, message)
 
     def _dequantised(self, name: str, passing: frozenset[str] = frozenset()) -> bool:
@@ -268,6 +293,12 @@ class _Linter:
         maker = self.maker.get(name)
         while maker is not None and (maker.op_type in passing or (passing and _nearest(maker))):
             maker = self.maker.get(maker.input[0])
+        if maker is not None and passing and maker.op_type == "Concat":
+            first, *others = (self.maker.get(part) for part in maker.input)
+            return all(
+                first and part and part.op_type == DEQUANTIZE and self._same_scale(first, part)
+                for part in (first, *others)
+            )
         return maker is not None and maker.op_type == DEQUANTIZE
 
     def _always_float(self, node: NodeProto) -> Iterator[Finding]:
@@ -299,6 +330,14 @@ class _Linter:
             message = "both branches are quantised; quantise the identity branch alone, so that "
             message += "the other one's convolution takes the sum in"
             yield _finding(Severity.SLOW, "residual-both", node, message)
+
+
+def _axis_of(node: NodeProto) -> int:
+    return next((a.i for a in node.attribute if a.name == "axis"), 1)
+
+
+def _flag(node: NodeProto, name: str) -> bool:
+    return any(a.name == name and a.i for a in node.attribute)
 
 
 def _nearest(node: NodeProto) -> bool:

@@ -69,8 +69,8 @@ class Pictures:
     def __init__(self, folder: Path, *, wait: bool) -> None:
         self._folder = folder
         self._wait = wait
-        self._asked = self._lost = 0
-        self._why = ""
+        self._asked = 0
+        self._lost: list[str] = []  # why; its own lock, as both threads lose some
         self._queue: Queue[tuple[str, Callable[[], Image]] | None] = Queue(ROOM)
         self._thread = Thread(target=self._write_all)
         try:
@@ -104,8 +104,8 @@ class Pictures:
         self._thread.join()
         if self._lost and not error:
             raise DataError(
-                f"--save-overlays {self._folder}: {self._lost} of {self._asked} pictures were "
-                f"lost: {self._why}"
+                f"--save-overlays {self._folder}: {len(self._lost)} of {self._asked} pictures "
+                f"were lost: {self._lost[0]}"
             )
 
     def _write_all(self) -> None:
@@ -113,13 +113,12 @@ class Pictures:
             name, draw = job
             try:
                 write_png(self._folder / name, draw())
-            except DataError as error:
+            except Exception as error:  # noqa: BLE001 - else nobody would empty the queue
                 self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        self._lost += 1
-        if not self._why:
-            self._why = why
+        self._lost.append(why)
+        if len(self._lost) == 1:
             sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
             sys.stderr.flush()
 

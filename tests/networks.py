@@ -78,12 +78,13 @@ def good(opset=OPSET):
     return net
 
 
-def passed_on(kind, before, **attributes):
+def passed_on(kind, before, *parameters, **attributes):
     """A good network where an operator passes on what the second convolution reads."""
     net = good()
     node = net.node("second")
     place = [*node.input].index(before)
-    made = helper.make_node(kind, [before], ["passed"], **attributes)
+    names = [net.constant(f"parameter {n}", np.int64(value)) for n, value in enumerate(parameters)]
+    made = helper.make_node(kind, [before, *names], ["passed"], **attributes)
     net.nodes.insert(net.nodes.index(node), made)
     node.input[place] = "passed"
     return net
@@ -100,6 +101,38 @@ PASSED_ON = [
     for tensor in ("one.back", "second.w.back")
     if (kind, tensor) != ("MaxPool", "second.w.back")
 ]
+
+
+PASSED_ON += [
+    passed_on("Slice", "one.back", [0], [8], [3]),
+    passed_on("Pad", "one.back", [0] * 8),
+]
+
+
+def without_an_axis_for_a_while():
+    net = passed_on("Unsqueeze", "one.back", [0])
+    net.constant("first axis", np.int64([0]))
+    squeezed = helper.make_node("Squeeze", ["one.back", "first axis"], ["squeezed"])
+    net.nodes.insert(net.nodes.index(net.node("passed")), squeezed)
+    net.node("passed").input[0] = "squeezed"
+    return net
+
+
+def concatenated_in_one_scale():
+    net = good()
+    net.node("last").input[0] = "both"
+    for output in ("both.int8", "both.back"):
+        net.nodes.remove(net.node(output))
+    return net
+
+
+def weights_computed_of_constants():
+    net = good()
+    net.constants["raw"] = net.constants.pop("first.w")
+    net.constant("share", np.ones((4, 1, 1, 1), np.float32))
+    net.nodes.insert(0, helper.make_node("Transpose", ["raw"], ["turned"], perm=[1, 0, 2, 3]))
+    net.nodes.insert(1, helper.make_node("Mul", ["turned", "share"], ["first.w"]))
+    return net
 
 
 def axis_from_the_end():
@@ -120,4 +153,11 @@ def bytes_that_are_constant():
 
 
 # What TensorRT takes in INT8 too.
-GOOD = [*PASSED_ON, axis_from_the_end(), bytes_that_are_constant()]
+GOOD = [
+    *PASSED_ON,
+    without_an_axis_for_a_while(),
+    concatenated_in_one_scale(),
+    weights_computed_of_constants(),
+    axis_from_the_end(),
+    bytes_that_are_constant(),
+]

@@ -79,6 +79,20 @@ def activation_by_channel(net):
     net.constants["one.zero"] = np.zeros(4, np.int8)
 
 
+def activation_by_one_in_brackets(net):
+    net.constants["one.scale"] = np.full(1, 0.1, np.float32)
+    net.constants["one.zero"] = np.zeros(1, np.int8)
+
+
+def fewer_zeros_than_scales(net):
+    net.constants["first.w.zero"] = np.int8(0)
+
+
+def fewer_scales_than_channels(net):
+    net.constants["first.w.scale"] = np.full(2, 0.01, np.float32)
+    net.constants["first.w.zero"] = np.zeros(2, np.int8)
+
+
 def weights_alone(net):
     net.node("first").input[0] = "pixels"
 
@@ -131,6 +145,9 @@ PLANTED = {
     scale_computed: ("scale-constant", Severity.REJECTED),
     image_not_cast: ("uint8-border", Severity.REJECTED),
     activation_by_channel: ("activation-per-channel", Severity.FLOAT),
+    activation_by_one_in_brackets: ("activation-scale-shape", Severity.FLOAT),
+    fewer_zeros_than_scales: ("scale-size", Severity.REJECTED),
+    fewer_scales_than_channels: ("scale-size", Severity.REJECTED),
     weights_alone: ("weights-only", Severity.FLOAT),
     data_alone: ("data-only", Severity.FLOAT),
     residual_both: ("residual-both", Severity.SLOW),
@@ -188,6 +205,7 @@ def test_a_mistake_is_told_with_its_node_and_its_mend():
 def test_a_constant_in_any_form_is_a_constant(attribute):
     net = good()
     del net.constants["one.scale"]
+    net.constants["one.zero"] = np.zeros(1 if attribute == "value_float" else 4, np.int8)
     value = 0.1 if attribute == "value_float" else [0.1] * 4
     constant = helper.make_node("Constant", [], ["one.scale"], **{attribute: value})
     net.nodes.insert(0, constant)
@@ -202,16 +220,6 @@ def test_a_constant_may_be_quantised_whatever_its_form():
     net.constant("shape", np.array(weights.shape, np.int64))
     net.nodes.insert(1, helper.make_node("Reshape", ["flat", "shape"], ["last.w"]))
     assert lint(net.model()) == []
-
-
-@pytest.mark.parametrize("kind", ["MatMul", "Gemm"])
-def test_a_product_whose_data_alone_are_quantised_is_found(kind):
-    net = good()
-    net.add("Flatten", [net.pair("last")], "flat")
-    net.pair("flat")
-    net.constant("weights", np.ones((256, 2), np.float32))
-    net.add(kind, ["flat.back", "weights"], "product")
-    assert ("data-only", f"{kind}.product") in {(f.rule, f.node) for f in lint(net.model())}
 
 
 @pytest.mark.parametrize(("domain", "rules"), [("TRT", []), ("com.microsoft", ["domain"])])

@@ -120,6 +120,20 @@ def test_a_picture_that_cannot_be_written_stops_no_other(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
+def test_a_picture_that_cannot_be_drawn_stops_no_other(tmp_path):
+    def broken():
+        raise MemoryError("no room to draw")
+
+    def put_two():
+        with Pictures(tmp_path, wait=True) as pictures:
+            pictures.put("0.png", broken)
+            pictures.put("1.png", lambda: PICTURE)
+
+    with pytest.raises(DataError, match="1 of 2 pictures were lost: no room to draw"):
+        put_two()
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]
+
+
 def end_with(error, folder):
     with Pictures(folder, wait=True) as pictures:
         pictures.put("1.png", lambda: PICTURE)
