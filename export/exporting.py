@@ -107,8 +107,7 @@ def export(settings: ExportSettings) -> Manifest:
         judged = _judged_for_all(root, judged, exact, source)
         metrics = {"float": exact.metrics} if parity else {}
         metrics |= {"int8" if parity else "float": judged.metrics}
-        if not judged.guarantee:
-            say_what_is_missing(source)
+        say_what_is_missing(source, judged)
         golden = root / "golden"
         if not write_golden(golden, judged.inspector, source.validation, record.input.channels):
             console.print("no defect of validation opens the gate: `verify` will refuse the bundle")

@@ -153,32 +153,39 @@ def judge_for_all(
     """`rendering` again, with a threshold that is good for the `others` too.
 
     The lowest of what each could have: where there is a promise it is proven for each of them.
-    Else each keeps the recall that `judged` has on validation, but for what `AT_THRESHOLD` lets.
+    Else each keeps the recall that `judged` has on validation, but for what `AT_THRESHOLD` lets,
+    as far as the false rejects of `judged` rise by no more than that lets.
     """
-    inspectors = {"cpu": judged.inspector, **others}
     own, guarantee = judged.inspector.limits.threshold, judged.guarantee
     if guarantee:
+        inspectors = {"cpu": judged.inspector, **others}
         units = {name: _unit_scores(inspector, source) for name, inspector in inspectors.items()}
         wanted = guarantee.max_miss_rate, guarantee.confidence
         promised = {name: promised_threshold(scores, *wanted) for name, scores in units.items()}
         thresholds = {name: found[0] for name, found in promised.items() if found}
         guarantee = guarantee if len(thresholds) == len(inspectors) else None
+    lowest = 0.0
     if not guarantee:
+        lowest = _threshold_with_rejects(judged)
         thresholds = {
             name: _threshold_with_recall(inspector, judged, source)
             for name, inspector in others.items()
         }
-    decides, threshold = min([("cpu", own), *thresholds.items()], key=lambda item: item[1])
+    decides, needed = min([("cpu", own), *thresholds.items()], key=lambda item: item[1])
+    threshold = min(own, max(needed, lowest))
     if guarantee:
         missed = max(sum(score < threshold for score in scores) for scores in units.values())
         guarantee = replace(guarantee, n_missed=missed, rendering="each")
-    if threshold < own:
+    if needed < own:
+        rest = f"; {needed:.3f} would cost too many false rejects" if needed < threshold else ""
         console.print(
             f"threshold {threshold:.3f}, where cpu alone could have {own:.3f}: {decides} would "
-            "miss more",
+            f"miss more{rest}",
             soft_wrap=True,
             markup=False,
         )
+    if threshold == own:
+        return replace(judged, guarantee=guarantee)
     limits = replace(judged.inspector.limits, threshold=threshold)
     return _judged(rendering, source, limits, guarantee)
 
@@ -199,6 +206,14 @@ def _threshold_with_recall(inspector: Inspector, judged: Judged, source: Source)
     return scores[missed] if missed < len(scores) else math.inf
 
 
+def _threshold_with_rejects(judged: Judged) -> float:
+    """The lowest threshold at which its false rejects rise by no more than `AT_THRESHOLD` lets."""
+    good = sorted((o.score for o in judged.outcomes if not o.defective), reverse=True)
+    rejected = sum(o.opened for o in judged.outcomes if not o.defective)
+    rejected += max(1, int(AT_THRESHOLD["false_reject_rate"] * len(good)))
+    return math.nextafter(good[rejected], math.inf) if rejected < len(good) else 0.0
+
+
 def _judged(rendering: Path, source: Source, limits: Limits, guarantee: Guarantee | None) -> Judged:
     """`rendering` by the `limits`, to which those of a review are added where there is a budget."""
     spec, promise = source.record.input, source.promise
@@ -208,15 +223,6 @@ def _judged(rendering: Path, source: Source, limits: Limits, guarantee: Guarante
         good_scores = sample_scores(inspector, good, spec)
         below = review_limit(good_scores, limits.threshold, promise.max_review_rate)
         limits = replace(limits, review_below=below)
-        if not below:
-            opened = sum(score >= limits.threshold for score in good_scores)
-            console.print(
-                f"no sample will be REVIEW: of the {len(good)} good samples in the proving half "
-                f"{opened} open the gate, and {promise.max_review_rate:.1%} of them is "
-                f"{promise.max_review_rate * len(good):.1f}",
-                soft_wrap=True,
-                markup=False,
-            )
     inspector = inspector_of(rendering, source.record, limits)
     return Judged(inspector, guarantee, outcomes_of(inspector, source))
 
@@ -235,8 +241,19 @@ def inspector_of(
     return Inspector(engine, record.input, limits, record.class_names)
 
 
-def say_what_is_missing(source: Source) -> None:
-    """Why there is no promise, and how the threshold was chosen."""
+def say_what_is_missing(source: Source, judged: Judged) -> None:
+    """Why there is no promise, and how the threshold was chosen; why nothing is for review."""
+    rate = source.promise.max_review_rate
+    if rate and not judged.inspector.limits.review_below:
+        good = sum(not sample.defective for sample in source.deciding)
+        console.print(
+            f"no sample will be REVIEW: of the {good} good ones in the proving half of the "
+            f"validation split none opens the gate, or {rate:.1%} is less than one",
+            soft_wrap=True,
+            markup=False,
+        )
+    if judged.guarantee:
+        return
     reason = source.missing or "too many were missed at any threshold"
     chosen = f"the threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects"
     if all(sample.defective for sample in source.deciding):

@@ -59,10 +59,13 @@ def runtime(
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, interrupt)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a service's stop, a closed terminal
-        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(ending, lambda *_: stop.set())
+    def end(*_: object) -> None:
+        """A service's stop, or a closed terminal."""
+        stop.set()
+
+    for number, handle in ((signal.SIGINT, interrupt), (signal.SIGTERM, end), (signal.SIGHUP, end)):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` in a script have it
+            signal.signal(number, handle)
     opened = open_bundle(bundle)
     judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
     judge = replace(judge, rle=rle)

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-FILLED_UP = re.compile(r"Corrupt JPEG data: (\d\d?) extraneous bytes")  # some cameras round up
+# Some cameras fill a frame up before its end.
+FILLED_UP = re.compile(r"Corrupt JPEG data: \d\d? extraneous bytes before marker 0xd9$")
 
 
 def decoded(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Full, Queue
@@ -46,7 +46,8 @@ def open_lines(out: Path | None) -> Iterator[TextIO]:
 
 def _keep(out: Path) -> None:
     """Give the file that is there, or that `out` links to, a name with its time."""
-    if Path("/dev") in out.absolute().parents or not out.is_file():
+    of_process = out.name in {"stdout", "stderr"} or out.parent.name == "fd"
+    if (out.is_relative_to("/dev") and of_process) or not out.is_file():
         return
     file = out.resolve()
     written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
@@ -70,9 +71,9 @@ class Pictures:
         self._folder = folder
         self._wait = wait
         self._asked = 0
-        self._lost: list[str] = []  # why; its own lock, as both threads lose some
+        self._lost: list[str] = []  # why
         self._queue: Queue[tuple[str, Callable[[], Image]] | None] = Queue(ROOM)
-        self._thread = Thread(target=self._write_all)
+        self._thread = Thread(target=self._write_all, daemon=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -119,8 +120,9 @@ class Pictures:
     def _lose(self, why: str) -> None:
         self._lost.append(why)
         if len(self._lost) == 1:
-            sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
-            sys.stderr.flush()
+            with suppress(OSError, ValueError):  # nobody listens; it is said again at the end
+                sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
+                sys.stderr.flush()
 
 
 def write_line(lines: TextIO, record: dict[str, Any]) -> None:

@@ -61,6 +61,18 @@ def test_a_palette_of_white_and_black_is_a_picture(path):
         assert np.array_equal(read_mask_file(path), pixels)
 
 
+def test_an_empty_mask_of_a_palette_with_colours_is_empty(path):
+    picture = Image.fromarray(mask(0), "P")
+    picture.putpalette([255, 255, 255, 200, 0, 0, 0, 0, 0])
+    picture.save(path)
+    assert not read_mask_file(path).any()
+
+
+def test_a_mask_that_is_transparent_where_it_is_black_is_read(path):
+    Image.fromarray(np.repeat(mask(255)[..., None], 4, axis=2)).save(path)
+    assert np.array_equal(read_mask_file(path), mask(255))
+
+
 def test_a_mask_in_the_transparency_is_refused(path):
     pixels = np.zeros((*SHAPE, 4), np.uint8)
     Image.fromarray(pixels).save(path)

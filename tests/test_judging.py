@@ -32,13 +32,19 @@ def inspector(found, threshold=0.0):
     return SimpleNamespace(scores=found, limits=Limits(threshold=threshold))
 
 
-def shared(cpu, others, threshold, guarantee):
+def shared(cpu, others, threshold, guarantee, good=()):
     """Threshold and guarantee of all, where the CPU's rendering has these alone."""
-    outcomes = [SimpleNamespace(defective=True, opened=score >= threshold) for score in cpu]
+    outcomes = [
+        SimpleNamespace(defective=defective, opened=score >= threshold, score=score)
+        for defective, found in ((True, cpu), (False, good))
+        for score in found
+    ]
     judged = Judged(inspector(cpu, threshold), guarantee, outcomes)
     rest = {str(n): inspector(found) for n, found in enumerate(others)}
-    limits, proof = judge_for_all(None, judged, rest, SOURCE)
-    return limits.threshold, proof
+    found = judge_for_all(None, judged, rest, SOURCE)
+    if isinstance(found, Judged):
+        return found.inspector.limits.threshold, found.guarantee
+    return found[0].threshold, found[1]
 
 
 def missed(found, threshold):
@@ -63,6 +69,14 @@ def test_without_a_promise_each_misses_one_more_at_most(cpu, others, alone):
     assert threshold <= alone
     for found in others:
         assert missed(found, threshold) <= missed(cpu, alone) + 1
+
+
+@pytest.mark.parametrize(("n_good", "lets"), [(50, 1), (300, 3)])
+def test_one_rendering_alone_does_not_make_all_of_them_reject_the_good(n_good, lets):
+    good = [n / n_good for n in range(n_good)]
+    threshold, _ = shared([0.9] * 12, [[0.01] * 6 + [0.9] * 6], 0.8, None, good)
+    rejected = [sum(score >= limit for score in good) for limit in (0.8, threshold)]
+    assert rejected[1] == rejected[0] + lets
 
 
 def test_the_threshold_stays_where_the_others_keep_it():

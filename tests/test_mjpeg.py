@@ -48,9 +48,13 @@ def test_a_torn_one_is_a_fault(count):
     assert fault.startswith(f"/dev/video0: the frame's {count} bytes are no whole JPEG (")
 
 
-@pytest.mark.parametrize("lost", [(0.3, 1.0), (0.5, 0.7)])
-def test_one_that_lacks_a_part_but_has_its_end_is_a_fault(lost):
-    whole = cv2.imencode(".jpg", cv2.resize(NOISE, (320, 240)))[1]
+@pytest.mark.parametrize(
+    ("lost", "restart_interval"),
+    [((0.3, 1.0), 0), ((0.5, 0.7), 0), ((0.3, 1.0), 4), ((0.5, 0.7), 4), ((0.5, 0.503), 4)],
+)
+def test_one_that_lacks_a_part_but_has_its_end_is_a_fault(lost, restart_interval):
+    how = [cv2.IMWRITE_JPEG_RST_INTERVAL, restart_interval]
+    whole = cv2.imencode(".jpg", cv2.resize(NOISE, (320, 240)), how)[1]
     first, last = (int(share * len(whole)) for share in lost)
     rest = np.concatenate([whole[:first], whole[last:-2], whole[-2:]])
     picture, fault = decoded(rest, (320, 240), CAMERA)

@@ -66,6 +66,18 @@ def test_a_folder_that_is_a_link_is_read(tmp_path):
     assert splits.count(("test", "good")) == 2
 
 
+def test_a_link_that_leads_back_is_not_followed(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    for name in ("again", "and again"):
+        (tmp_path / "images" / name).symlink_to(tmp_path / "images")
+    assert len(said(tmp_path)) == 3
+
+
+def test_smaller_copies_beside_the_images_are_nothing(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "images_small", value=0)
+    assert [kind for *_, kind in said(tmp_path)] == ["good"] * 3
+
+
 def test_what_is_hidden_is_no_sample(tmp_path):
     draw_pairs(tmp_path / "images", tmp_path / "masks", n=1)
     (tmp_path / "images/._0.png").write_bytes(b"\0\5\26\7")

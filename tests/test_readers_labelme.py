@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,16 @@ def test_masks_that_were_exported_are_no_samples(tmp_path):
     write_json(tmp_path / "images/a.json", BOX)
     said = [(s.name, s.defective) for s in labelme.read(tmp_path).samples]
     assert said == [("images/a.png", True), ("images/b.png", False)]
+
+
+def test_images_beside_their_files_in_a_folder_of_annotations_are_samples(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write_image(tmp_path / f"annotations/{name}.png")
+    image = str(tmp_path / "annotations/a.png")
+    write_json(tmp_path / "annotations/a.json", BOX, imagePath=image)
+    monkeypatch.chdir(tmp_path.parent)
+    said = [(s.name, s.defective) for s in labelme.read(Path(tmp_path.name)).samples]
+    assert said == [("annotations/a.png", True), ("annotations/b.png", False)]
 
 
 def test_a_file_that_leads_away_from_its_image_is_refused(tmp_path):

@@ -4,9 +4,7 @@ import os
 
 import cv2
 import numpy as np
-import pytest
 
-from runtime.errors import SourceError
 from runtime.images import write_png
 from runtime.sources import open_source
 
@@ -48,13 +46,12 @@ def test_a_whole_video_gives_every_frame(tmp_path):
     assert [frame.seq for frame in frames_of(tmp_path / "line.avi")] == list(range(40))
 
 
-def test_a_video_that_ends_early_is_said_after_its_frames(tmp_path):
+def test_a_video_that_ends_early_is_said(tmp_path, capsys):
     write_video(tmp_path / "line.avi")
+    assert len(frames_of(tmp_path / "line.avi")) == 40
+    assert capsys.readouterr().err == ""
     data = (tmp_path / "line.avi").read_bytes()
     (tmp_path / "line.avi").write_bytes(data[: len(data) // 2])
-    with open_source(str(tmp_path / "line.avi"), 1) as frames:
-        seen = [next(frames).seq for _ in range(10)]
-        message = r"line\.avi: ended after [12]\d of 40 frames; it is damaged, record or convert"
-        with pytest.raises(SourceError, match=message):
-            seen.extend(frame.seq for frame in frames)
-    assert seen[:10] == list(range(10))
+    seen = len(frames_of(tmp_path / "line.avi"))
+    assert 10 <= seen < 30
+    assert f"line.avi: ended after {seen} of 40 frames; some were" in capsys.readouterr().err

@@ -173,15 +173,13 @@ def _white_comes_first(opened: Any) -> bool:
     if opened.mode != "P":
         return False
     palette = np.reshape(opened.getpalette("RGB"), (-1, 3)).sum(axis=1)
-    used = np.unique(np.asarray(opened))
-    known = used[-1] < len(palette) and np.isin(palette[used], (0, 3 * WHITE)).all()
-    return bool(known and palette[0] == 3 * WHITE)
+    return bool(palette[0] == 3 * WHITE and np.isin(palette, (0, 3 * WHITE)).all())
 
 
 def _one_channel(path: Path, mask: Image) -> Image:
     last = 3 if mask.shape[2] > 2 else 1  # noqa: PLR2004 - alpha, where there is one
-    colours, alpha = mask[..., :last], mask[..., last:]
-    if (alpha != alpha[:1, :1]).any():
+    colours, alpha = mask[..., :last], mask[..., last:] > 0
+    if (alpha != alpha[:1, :1]).any() and (alpha != (colours[..., :1] > 0)).any():
         raise DataError(
             f"{path}: mask is drawn in its transparency; save 0 and 255, or class indices, "
             "as grey PNG without it"

@@ -6,6 +6,7 @@ class indices have the names in `classes.txt`, one a line, the first for index 1
 such a file.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
+LABELS = re.compile("mask|label|annot|ground|gt", re.IGNORECASE)  # what others call the folder
 Counts = npt.NDArray[np.intp]
 
 
@@ -100,7 +102,7 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
         DataError: there is one; it would be taught as good.
     """
     masks = _mask_folder(part)
-    others = [masks] if masks else [f for f in part.glob("[!.]*/") if f.name != IMAGES]
+    others = [masks] if masks else [f for f in part.glob("*/") if LABELS.search(f.name)]
     unread = {
         part / IMAGES / path.relative_to(folder).with_suffix(""): path
         for folder in others

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from glob import escape, iglob
 from pathlib import Path
 
 from runtime.errors import DataError
@@ -21,8 +20,16 @@ SPLIT_OF_FOLDER = {
 
 def files_in(folder: Path) -> list[Path]:
     """All files below `folder`, linked folders too, by path; without those that are hidden."""
-    found = iglob(f"{escape(str(folder))}/**/*.*", recursive=True)  # noqa: PTH207 - follows links
-    return sorted(map(Path, found))
+    seen: set[str] = set()
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if f[0] != "."]
+        if os.path.realpath(place) in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        found.extend(Path(place, name) for name in names if name[0] != ".")
+    return sorted(found)
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """labelme: a JSON file beside each labelled image; an image without one is good.
 
-Masks that were exported, in `masks/` or `annotations/`, are passed over.
+Masks that were exported, in a `masks/` or `annotations/` without labelled images, are passed over.
 Classes are the labels, sorted. Folders named as a split, anywhere above the image, give it.
 """
 
@@ -44,7 +44,10 @@ def read(root: Path) -> Listing:
     labels = {shape.label for _, found in labelled.values() for shape in found.shapes}
     names = tuple(sorted(labels))
     found = (image.relative_to(root) for image in images_in(root))
-    images = {*(f.as_posix() for f in found if not {*f.parts[:-1]} & {*MASK_FOLDERS}), *labelled}
+    labelling = {Path(name).parent for name in labelled}
+    images = {f.as_posix() for f in found if f.parent in labelling or not _of_masks(f)} | {
+        *labelled
+    }
     drawings = {
         name: _drawing(path, found, names)
         for name, (path, found) in labelled.items()
@@ -52,6 +55,10 @@ def read(root: Path) -> Listing:
     }
     samples = (_sample(root, name, drawings.get(name), names) for name in sorted(images))
     return Listing(tuple(samples), names)
+
+
+def _of_masks(image: Path) -> bool:
+    return any(folder in MASK_FOLDERS for folder in image.parts[:-1])
 
 
 def _files(root: Path) -> list[Path]:
@@ -81,8 +88,9 @@ def _refuse_another(path: Path, image: Path, beside: Path | None) -> None:
     Raises:
         DataError: that one would be taught as good.
     """
-    named = os.path.normpath(image.with_suffix(""))
-    if beside and named != os.path.normpath(path.with_suffix("")):
+    if beside and os.path.realpath(image.with_suffix("")) != os.path.realpath(
+        beside.with_suffix("")
+    ):
         raise DataError(
             f"{path}: imagePath leads to {image}, while {beside.name} lies beside it; "
             "mend imagePath, or take that image out"
