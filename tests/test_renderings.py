@@ -8,6 +8,7 @@ import pytest
 from calibration.calibrating import read_calibration
 from export.judging import Judged, Promise, inspector_of, judge, say_what_is_missing, source_of
 from export.renderings import TENSORRT, Quantizer, least_loss
+from runtime.inspection import Inspector
 from train.checkpoint import load_record
 from train.dataset import read_dataset
 
@@ -67,5 +68,14 @@ def test_a_rendering_must_keep_the_recall_of_the_first_at_its_threshold(
 )
 def test_why_nothing_is_promised_is_said_with_the_threshold(source, capsys, good, said):
     deciding = [sample for sample in source.deciding if good or sample.defective]
-    say_what_is_missing(replace(source, deciding=deciding))
+    say_what_is_missing(replace(source, deciding=deciding), Judged(None, None, []))
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("below", "is_said"), [(0.0, True), (0.9, False)])
+def test_why_nothing_is_for_review_is_said(source, capsys, below, is_said):
+    asked = replace(source, promise=replace(source.promise, max_review_rate=0.05))
+    limits = replace(source.record.limits, review_below=below)
+    judged = Judged(Inspector(None, source.record.input, limits, ("defect",)), None, [])
+    say_what_is_missing(asked, judged)
+    assert ("no sample will be REVIEW: of the " in capsys.readouterr().err) == is_said
