@@ -200,7 +200,7 @@ def _write_int8(
     compared = exact.metrics_on(source.comparing)["n_defective"] or 0
     if compared < FEW:
         console.print(
-            f"{compared} defective samples compare INT8 with float: a loss of less than "
+            f"{compared} defective samples compare INT8 with float: a loss of up to "
             f"{100 / max(compared, 1):.1f} points of recall is not seen; add defects to val",
             soft_wrap=True,
         )

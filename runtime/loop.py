@@ -18,7 +18,7 @@ from runtime.images import Image, readable
 from runtime.inspection import Inspection, Inspector
 from runtime.manifest import Bundle
 from runtime.overlay import overlay
-from runtime.sinks import Pictures, open_lines, write_line
+from runtime.sinks import Pictures, open_lines, open_pictures, write_line
 from runtime.sources import is_camera, open_source
 from runtime.spec import Limits
 from runtime.verdict import Answer, Counts
@@ -106,7 +106,7 @@ def _pictures(folder: Path | None, uri: str) -> AbstractContextManager[Pictures 
     """Of files every picture is written, of a camera those that the disk keeps up with."""
     if folder is None:
         return nullcontext()
-    return Pictures(folder, wait=not is_camera(uri))
+    return open_pictures(folder, wait=not is_camera(uri))
 
 
 def _drawing(frame: Frame, inspection: Inspection, limits: Limits) -> Callable[[], Image]:

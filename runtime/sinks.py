@@ -7,16 +7,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import msgspec
 
 from runtime.errors import DataError
 from runtime.images import Image, write_png
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 ROOM = 8  # pictures that wait for the disk
 
@@ -64,7 +60,7 @@ class Pictures:
     are lost, and counted, as are those that the disk refuses.
 
     Raises:
-        DataError: the folder cannot be made; at the end, some were lost.
+        DataError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, wait: bool) -> None:
@@ -91,19 +87,18 @@ class Pictures:
         except Full:
             self._lose("the disk is too slow; save elsewhere")
 
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Wait for those that are still to be written; say so if some were lost."""
+    def finish(self) -> None:
+        """Wait for those that are still to be written."""
         self._queue.put(None)
         self._thread.join()
-        if self._lost and not error:
+
+    def require_all(self) -> None:
+        """Refuse to have lost any.
+
+        Raises:
+            DataError: some were lost.
+        """
+        if self._lost:
             raise DataError(
                 f"--save-overlays {self._folder}: {len(self._lost)} of {self._asked} pictures "
                 f"were lost: {self._lost[0]}"
@@ -123,6 +118,21 @@ class Pictures:
             with suppress(OSError, ValueError):  # nobody listens; it is said again at the end
                 sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
                 sys.stderr.flush()
+
+
+@contextmanager
+def open_pictures(folder: Path, *, wait: bool) -> Iterator[Pictures]:
+    """`Pictures`, as long as the context is open.
+
+    Raises:
+        DataError: as there; at the end, some were lost.
+    """
+    pictures = Pictures(folder, wait=wait)
+    try:
+        yield pictures
+    finally:
+        pictures.finish()
+    pictures.require_all()
 
 
 def write_line(lines: TextIO, record: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import DataError
-from runtime.sinks import ROOM, Pictures, open_lines, write_line
+from runtime.sinks import ROOM, open_lines, open_pictures, write_line
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)
 
@@ -76,7 +76,7 @@ def test_lines_that_were_copied_and_cut_away_leave_no_hole(tmp_path):
 
 
 def test_of_a_source_that_waits_every_picture_is_written(tmp_path):
-    with Pictures(tmp_path / "ng", wait=True) as pictures:
+    with open_pictures(tmp_path / "ng", wait=True) as pictures:
         for number in range(3 * ROOM):
             pictures.put(f"{number}.png", lambda: PICTURE)
     assert len(list(tmp_path.glob("ng/*.png"))) == 3 * ROOM
@@ -91,7 +91,7 @@ def put_many(folder):
         released.wait()
         return PICTURE
 
-    with Pictures(folder, wait=False) as pictures:
+    with open_pictures(folder, wait=False) as pictures:
         pictures.put("first.png", slow)
         begun.wait()
         for number in range(ROOM + 2):
@@ -108,7 +108,7 @@ def test_pictures_that_the_disk_is_too_slow_for_are_lost_and_counted(tmp_path, c
 
 
 def put_three(folder):
-    with Pictures(folder, wait=True) as pictures:
+    with open_pictures(folder, wait=True) as pictures:
         for number in range(3):
             pictures.put(f"{number}.png", lambda: PICTURE)
 
@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_drawn_stops_no_other(tmp_path):
         raise MemoryError("no room to draw")
 
     def put_two():
-        with Pictures(tmp_path, wait=True) as pictures:
+        with open_pictures(tmp_path, wait=True) as pictures:
             pictures.put("0.png", broken)
             pictures.put("1.png", lambda: PICTURE)
 
@@ -135,7 +135,7 @@ def test_a_picture_that_cannot_be_drawn_stops_no_other(tmp_path):
 
 
 def end_with(error, folder):
-    with Pictures(folder, wait=True) as pictures:
+    with open_pictures(folder, wait=True) as pictures:
         pictures.put("1.png", lambda: PICTURE)
         raise error
 

@@ -68,7 +68,7 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     good = [row for row in rows if row[2] == "0"]
     first, second = (next(r for r in good if r[4] == split) for split in ("train", "test"))
     shutil.copyfile(root / first[0], root / second[0])
-    shown, as_good = (r for r in (defective[2], good[-1]))
+    shown, as_good = defective[2], good[-1]
     shutil.copyfile(root / shown[0], root / as_good[0])
     for row in (first, second):
         row[5] = "one object"

@@ -85,10 +85,12 @@ def _mask_folder(part: Path) -> Path | None:
 
 def _masks(part: Path) -> dict[Path, Path]:
     """The mask of each image, which is named without its suffix."""
-    masks: dict[Path, Path] = {}
     folder = _mask_folder(part)
-    for path in images_in(folder) if folder else ():
-        key = part / IMAGES / path.relative_to(folder or part).with_suffix("")
+    if folder is None:
+        return {}
+    masks: dict[Path, Path] = {}
+    for path in images_in(folder):
+        key = part / IMAGES / path.relative_to(folder).with_suffix("")
         first = masks.setdefault(key, path)
         if first != path:
             raise DataError(f"{path}: has the image of {first.name}; take one of the two masks out")

@@ -23,10 +23,11 @@ def files_in(folder: Path) -> list[Path]:
     seen: set[str] = set()
     found: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if f[0] != "."]
-        if os.path.realpath(place) in seen:  # a link to a folder above it
+        if os.path.realpath(place) in seen:  # a link to a folder above it, or read already
             folders.clear()
             continue
+        shown = [name for name in folders if name[0] != "."]
+        folders[:] = sorted(shown, key=lambda name: (Path(place, name).is_symlink(), name))
         seen.add(os.path.realpath(place))
         found.extend(Path(place, name) for name in names if name[0] != ".")
     return sorted(found)

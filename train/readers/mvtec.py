@@ -1,9 +1,9 @@
 """A category of MVTec AD: `train/good/`, `test/good/`, `test/<defect>/`, `ground_truth/<defect>/`.
 
 The mask of `test/crack/000.png` is `ground_truth/crack/000_mask.png`, or has the name of the image
-as in many sets of this layout; classes are the defects'
-folders, sorted. The published split teaches good images only, and has all the defects in its test;
-it is passed over, so that one with defects on every side is made.
+as in many sets of this layout; classes are the defects' folders, sorted. The published split
+teaches good images only, and has all the defects in its test; it is passed over, so that one with
+defects on every side is made.
 """
 
 from collections.abc import Iterator
