@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import Image, bits_per_channel, read_image
+from runtime.images import Image, bits_per_channel, read_image, readable
 from runtime.record import write_atomically
 from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
@@ -201,11 +200,8 @@ def largest_defect_px(sample: Sample) -> int:
 
 def _require_name_in_utf8(root: Path, name: str) -> None:
     """Records are UTF-8; a file that an old archive named otherwise has no name in them."""
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-        raise DataError(f"{root}: the name '{shown}' is no UTF-8; rename the file") from error
+    if readable(name) != name:
+        raise DataError(f"{root}: the name '{readable(name)}' is no UTF-8; rename the file")
 
 
 def _index(root: Path, class_names: Sequence[str], name: str) -> int:
