@@ -5,6 +5,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,8 @@ JETPACKS = {"35": "5", "36.3": "6.0", "36": "6.1 or 6.2", "38": "7.0 or 7.1", "3
 HOT_C, TOO_HOT_C = 80.0, 95.0
 ENOUGH_MEMORY_MB = 1500
 JETPACK = "sudo apt-get update && sudo apt-get install -y nvidia-jetpack"
-INSTALL = "jetson/install.sh"
+INSTALL = "jetson/install.sh"  # in a checkout, which a board has
+LIBGL = "sudo apt-get install -y libgl1 libglib2.0-0"
 
 
 class Rank(str, Enum):
@@ -142,10 +144,10 @@ def _pycuda(*, jetson: bool) -> Finding:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of an unknown version"
+    with suppress(PackageNotFoundError):
+        if found := version(package):  # nothing, where a link to its record leads nowhere
+            return found
+    return "of an unknown version"
 
 
 def _power(state: State) -> Iterator[Finding]:
@@ -207,9 +209,14 @@ def _cameras(root: Path) -> Iterator[Finding]:
 
 def _wheel() -> Finding:
     try:
+        import cv2  # noqa: F401 - its libraries of the system may be missing
+        import onnxruntime  # noqa: F401
+        import simplejpeg  # noqa: F401
+
         from runtime import _native
     except ImportError as error:
-        return Finding("wheel", Rank.FAULT, str(error), "pip install --force-reinstall .")
+        mend = LIBGL if "libGL" in str(error) else "pip install --force-reinstall ."
+        return Finding("wheel", Rank.FAULT, str(error), mend)
     return Finding("wheel", Rank.OK, f"its C is loaded from {Path(_native.__file__).parent}")
 
 

@@ -62,6 +62,9 @@ make_venv() {
 link_tensorrt() { # alone, so that pip never takes the system's other packages for its own
     local name packages
     packages=$(python3 -c 'import sys; print("lib/python%d.%d" % sys.version_info[:2])')
+    for name in "$venv/$packages/site-packages"/tensorrt{,-*.dist-info}; do # of a JetPack that was replaced
+        [[ ! -L $name || -e $name ]] || run rm "$name"
+    done
     for name in "$root/usr/$packages/dist-packages"/tensorrt "$root/usr/$packages/dist-packages"/tensorrt-*.dist-info; do
         [[ $dry || -e $name ]] || fail "$name: JetPack's TensorRT is missing; sudo apt-get install -y python3-libnvinfer"
         [[ -e $venv/$packages/site-packages/${name##*/} ]] || run ln -s "$name" "$venv/$packages/site-packages/"

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from runtime import _native
 from runtime.camera_uri import CameraUri, camera_uri
 from runtime.controls import set_controls
-from runtime.errors import SourceError
+from runtime.errors import SourceError, say
 from runtime.fourcc import CODES, MJPEG, NAMES, exceeds_its_bits, pixel_format, text_of
 from runtime.frame import Frame
 from runtime.mjpeg import decoded
@@ -191,8 +190,7 @@ class Camera:
 
     def _say(self, text: str) -> None:
         if text != self._said:
-            sys.stderr.write(f"camera {self._path}: {text}\n")
-            sys.stderr.flush()
+            say(f"camera {self._path}: {text}")
         self._said = text
 
 

@@ -27,6 +27,9 @@ def run(app: typer.Typer) -> None:
             'defectgate[export], as in pip install ".[export]"\n'
         )
         sys.exit(1)
+    except ImportError as error:  # a library of the system
+        sys.stderr.write(f"{error}; defectgate doctor says what to install\n")
+        sys.exit(1)
     except OSError as error:  # a full disk, a folder that may not be written
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)

@@ -1,11 +1,10 @@
 """Which engine runs a bundle on this device, and why."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.engine import Engine
-from runtime.errors import EngineError
+from runtime.errors import EngineError, say
 from runtime.gpu import this_device
 from runtime.manifest import Bundle
 from runtime.onnx_engine import OnnxEngine
@@ -55,7 +54,7 @@ def engine_of(
         if kind is EngineKind.TENSORRT:
             raise
         reason = f"not TensorRT: {error}"
-        sys.stderr.write(f"{bundle.root}: {reason}; the CPU judges\n")
+        say(f"{bundle.root}: {reason}; the CPU judges")
         return Chosen(onnx_engine_of(bundle), reason, self_test)
     return Chosen(engine, f"plans in {plans.folder}", self_test)
 

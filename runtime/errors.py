@@ -11,6 +11,9 @@ DefectgateError                 exit status 1
 └── QualityError                exit status 3: refused, since the result is not good enough
 """
 
+import sys
+from contextlib import suppress
+
 
 class DefectgateError(Exception):
     """Says in one line what, where, what was expected, what came, and how to mend it."""
@@ -50,3 +53,10 @@ class QualityError(DefectgateError):
     """The result was measured and refused, since it is not good enough."""
 
     exit_status = 3
+
+
+def say(text: str) -> None:
+    """A line to whoever reads standard error; an inspection goes on where nobody can."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

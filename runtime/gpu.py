@@ -63,8 +63,7 @@ def tensorrt() -> ModuleType:
         import tensorrt as trt
     except ImportError as error:
         raise EngineError(
-            f"TensorRT cannot be imported ({error}); on a Jetson apt-get install "
-            "python3-libnvinfer, with a virtual environment made with --system-site-packages; on a "
+            f"TensorRT cannot be imported ({error}); on a Jetson run jetson/install.sh, on a "
             "workstation pip install tensorrt"
         ) from error
     return trt  # type: ignore[no-any-return]

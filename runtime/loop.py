@@ -1,8 +1,8 @@
 """The loop: frames in, verdicts out, and counts that add up however it ends."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -18,7 +18,7 @@ from runtime.images import Image, readable
 from runtime.inspection import Inspection, Inspector
 from runtime.manifest import Bundle
 from runtime.overlay import overlay
-from runtime.sinks import Pictures, open_lines, open_pictures, write_line
+from runtime.sinks import Pictures, open_lines, write_line
 from runtime.sources import is_camera, open_source
 from runtime.spec import Limits
 from runtime.verdict import Answer, Counts
@@ -63,9 +63,9 @@ def run_source(
         passed = check_golden(bundle, inspector).verdicts.total()
         why["self_test"] = f"{passed} golden images got their verdicts"
     counts = Counts()
+    pictures = Pictures(overlays, wait=not is_camera(uri)) if overlays else None
     with (
         open_source(uri, bundle.manifest.input.channels, stop) as source,
-        _pictures(overlays, uri) as pictures,
         open_lines(out) as lines,
     ):
         begun = datetime.now(timezone.utc)
@@ -82,7 +82,12 @@ def run_source(
                     raise inspection.end
                 del frame  # as in `_until`
         finally:
-            write_line(lines, counts.record())
+            try:
+                counts.pictures_lost = pictures.finish() if pictures else None
+            finally:
+                write_line(lines, counts.record())
+    if pictures:
+        pictures.require_all()
     return counts
 
 
@@ -92,6 +97,7 @@ def header(bundle: Bundle, inspector: Inspector, uri: str, begun: datetime) -> d
         "type": "header",
         "schema": 1,
         "begun": begun.isoformat(timespec="microseconds"),
+        "t_begun_ns": time.monotonic_ns(),
         "bundle": bundle.sha256,
         "engine": inspector.engine.name,
         "precision": bundle.manifest.precision,
@@ -100,13 +106,6 @@ def header(bundle: Bundle, inspector: Inspector, uri: str, begun: datetime) -> d
         "guarantee": bundle.manifest.guarantee,
         "source": readable(uri),
     }
-
-
-def _pictures(folder: Path | None, uri: str) -> AbstractContextManager[Pictures | None]:
-    """Of files every picture is written, of a camera those that the disk keeps up with."""
-    if folder is None:
-        return nullcontext()
-    return open_pictures(folder, wait=not is_camera(uri))
 
 
 def _drawing(frame: Frame, inspection: Inspection, limits: Limits) -> Callable[[], Image]:

@@ -161,7 +161,7 @@ def write_plans(engines: Path, record: PlanRecord, files: Mapping[str, bytes]) -
                 (beside / name).write_bytes(content)
             write_record(beside / RECORD, record)
             _sync(beside)
-            folder = parent / f"{key}-{time.time_ns():020d}"
+            folder = parent / f"{key}-{_later_than_all(engines, record.bundle):020d}"
             beside.rename(folder)
     except OSError as error:
         raise cannot_write(engines, error) from error
@@ -169,6 +169,12 @@ def write_plans(engines: Path, record: PlanRecord, files: Mapping[str, bytes]) -
         if older.name < folder.name:
             _remove(older)
     return folder
+
+
+def _later_than_all(engines: Path, bundle: str) -> int:
+    """Nanoseconds: now, or later, where the clock of a board was put back."""
+    names = [folder.name.rpartition("-")[2] for folder in _newest_first(engines, bundle)]
+    return max([time.time_ns(), *(int(name) + 1 for name in names if name.isdecimal())])
 
 
 def _remove(folder: Path) -> None:

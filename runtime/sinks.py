@@ -1,8 +1,9 @@
 """Where verdicts go: lines of JSON, and pictures of what was found."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Full, Queue
@@ -11,10 +12,12 @@ from typing import Any, TextIO
 
 import msgspec
 
-from runtime.errors import DataError
+from runtime.errors import DataError, say
 from runtime.images import Image, write_png
 
 ROOM = 8  # pictures that wait for the disk
+HANG_S = 10.0  # how long the last ones of a camera may take
+RESERVE, MOST_RESERVE = 0.05, 1e9  # share of the disk, bytes: what pictures leave to the verdicts
 
 
 @contextmanager
@@ -29,11 +32,21 @@ def open_lines(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    try:
+    with _writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         _keep(out)
-        with out.open("a", encoding="utf-8", buffering=1) as file:  # as rotation by copying needs
-            yield file
+        file = out.open("a", encoding="utf-8", buffering=1)  # as rotation by copying needs
+    try:
+        yield file
+    finally:
+        with _writing(out):
+            file.close()
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DataError(
             f"--out {out}: cannot be written ({error.strerror}); free space or choose another file"
@@ -46,6 +59,8 @@ def _keep(out: Path) -> None:
     if (out.is_relative_to("/dev") and of_process) or not out.is_file():
         return
     file = out.resolve()
+    if file.stat().st_size == 0:  # as a start on a full disk leaves it
+        return
     written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
     kept = file.with_name(f"{file.stem}.{written:%Y%m%dT%H%M%S%f}{file.suffix}")
     while kept.exists():
@@ -57,7 +72,8 @@ class Pictures:
     """Writes pictures on a thread of its own, so that no verdict waits for a disk.
 
     Of a source that does `wait`, each is written; else those that find `ROOM` others before them
-    are lost, and counted, as are those that the disk refuses.
+    are lost, and counted, as are those that the disk refuses, and those that would leave too
+    little of it.
 
     Raises:
         DataError: the folder cannot be made.
@@ -66,8 +82,8 @@ class Pictures:
     def __init__(self, folder: Path, *, wait: bool) -> None:
         self._folder = folder
         self._wait = wait
-        self._asked = 0
-        self._lost: list[str] = []  # why
+        self._asked = self._written = 0
+        self._why = ""  # the last one was lost
         self._queue: Queue[tuple[str, Callable[[], Image]] | None] = Queue(ROOM)
         self._thread = Thread(target=self._write_all, daemon=True)
         try:
@@ -77,65 +93,71 @@ class Pictures:
                 f"--save-overlays {folder}: is no folder that can be made ({error.strerror}); "
                 "choose another"
             ) from error
-        self._thread.start()
 
     def put(self, name: str, draw: Callable[[], Image]) -> None:
         """Have what `draw` gives written as `name`, soon."""
+        if self._asked == 0:
+            self._thread.start()
         self._asked += 1
         try:
             self._queue.put((name, draw), block=self._wait)
         except Full:
             self._lose("the disk is too slow; save elsewhere")
 
-    def finish(self) -> None:
-        """Wait for those that are still to be written."""
-        self._queue.put(None)
-        self._thread.join()
+    def finish(self) -> int:
+        """Wait for those that are still to be written, and say how many were lost.
+
+        For a camera not for ever: a disk that hangs must not keep a station from its next start.
+        """
+        if self._thread.is_alive():
+            limit = None if self._wait else HANG_S
+            with suppress(Full):
+                self._queue.put(None, timeout=limit)
+                self._thread.join(limit)
+            if self._thread.is_alive():
+                self._lose("the disk hangs; save elsewhere")
+        return self._asked - self._written
 
     def require_all(self) -> None:
-        """Refuse to have lost any.
+        """Refuse to have lost any of a source that waits.
 
         Raises:
             DataError: some were lost.
         """
-        if self._lost:
+        if self._wait and self._written < self._asked:
             raise DataError(
-                f"--save-overlays {self._folder}: {len(self._lost)} of {self._asked} pictures "
-                f"were lost: {self._lost[0]}"
+                f"--save-overlays {self._folder}: {self._asked - self._written} of {self._asked} "
+                f"pictures were lost: {self._why}"
             )
 
     def _write_all(self) -> None:
         while job := self._queue.get():
             name, draw = job
             try:
+                self._require_reserve()
                 write_png(self._folder / name, draw())
+                self._written += 1
             except Exception as error:  # noqa: BLE001 - else nobody would empty the queue
-                self._lose(str(error))
+                self._lose(str(error).replace(str(self._folder / name), "a picture"))
+
+    def _require_reserve(self) -> None:
+        disk = shutil.disk_usage(self._folder)
+        if disk.free < (reserve := min(RESERVE * disk.total, MOST_RESERVE)):
+            raise DataError(f"less than {reserve / 1e6:.0f} MB of the disk are free; free some")
 
     def _lose(self, why: str) -> None:
-        self._lost.append(why)
-        if len(self._lost) == 1:
-            with suppress(OSError, ValueError):  # nobody listens; it is said again at the end
-                sys.stderr.write(f"--save-overlays {self._folder}: {why}\n")
-                sys.stderr.flush()
-
-
-@contextmanager
-def open_pictures(folder: Path, *, wait: bool) -> Iterator[Pictures]:
-    """`Pictures`, as long as the context is open.
-
-    Raises:
-        DataError: as there; at the end, some were lost.
-    """
-    pictures = Pictures(folder, wait=wait)
-    try:
-        yield pictures
-    finally:
-        pictures.finish()
-    pictures.require_all()
+        """Said once, until there is another reason."""
+        if why != self._why:
+            say(f"--save-overlays {self._folder}: {why}")
+        self._why = why
 
 
 def write_line(lines: TextIO, record: dict[str, Any]) -> None:
-    """Write one record as a line of JSON."""
-    lines.write(msgspec.json.encode(record).decode() + "\n")
-    lines.flush()
+    """Write one record as a line of JSON.
+
+    Raises:
+        DataError: a file that `open_lines` gave takes no more.
+    """
+    with nullcontext() if lines is sys.stdout else _writing(Path(lines.name)):
+        lines.write(msgspec.json.encode(record).decode() + "\n")
+        lines.flush()

@@ -4,7 +4,6 @@ Files are given one after the other, none is skipped. A camera's frames go stale
 came in since the last one was taken only the newest is given, and the rest are counted.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from runtime.camera import Camera
-from runtime.errors import DataError, SourceError
+from runtime.errors import DataError, SourceError, say
 from runtime.frame import Frame
 from runtime.images import IMAGE_SUFFIXES, read_image, readable
 from runtime.preprocess import PixelFormat
@@ -103,9 +102,9 @@ def _video_frames(capture: cv2.VideoCapture, first: MatLike, path: Path) -> Iter
         came, pixels = capture.read()
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)  # 0 or less where it is not known
     if seq < MOST_OF_IT * promised - 1:
-        sys.stderr.write(
+        say(
             f"--camera {path}: ended after {seq} of {promised:.0f} frames; some were left out when "
-            "it was recorded, or it is damaged\n"
+            "it was recorded, or it is damaged"
         )
 
 

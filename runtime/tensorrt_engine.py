@@ -5,7 +5,6 @@ mask head of a tile reads them where the gate wrote them. Both networks share sc
 """
 
 import atexit
-import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from runtime import _native
 from runtime.call_timer import CallTimer
 from runtime.engine import CallTimes
-from runtime.errors import EngineError, GpuLostError
+from runtime.errors import EngineError, GpuLostError, say
 from runtime.gpu import Gpu, listener, tensorrt
 from runtime.network import Bound, Network, Scratch
 
@@ -114,7 +113,7 @@ class TensorRtEngine:
             atexit.register(self.close)  # pycuda aborts where a context outlives Python
             if self._session.said and not self._said:
                 self._said = self._session.said
-                sys.stderr.write(f"CUDA graphs cannot be used: {self._said}; enqueued instead\n")
+                say(f"CUDA graphs cannot be used: {self._said}; enqueued instead")
         return self._session
 
     def _give_up(self) -> None:

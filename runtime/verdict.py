@@ -64,10 +64,14 @@ def _mask_record(mask: MaskRle) -> dict[str, Any]:
 
 @dataclass
 class Counts:
-    """How many samples got which answer, and how many frames were dropped."""
+    """How many samples got which answer, and how many frames were dropped.
+
+    `pictures_lost` of those that were to be saved; None where none were.
+    """
 
     answers: Counter[Answer] = field(default_factory=Counter)
     dropped: int = 0
+    pictures_lost: int | None = None
 
     def add(self, verdict: Verdict) -> None:
         """Count one verdict."""
@@ -77,9 +81,11 @@ class Counts:
     def record(self) -> dict[str, Any]:
         """The last line's content: `samples` is the sum of the answers."""
         answers = {answer.value: self.answers[answer] for answer in Answer}
+        lost = {} if self.pictures_lost is None else {"pictures_lost": self.pictures_lost}
         return {
             "type": "counts",
             "samples": self.answers.total(),
             **answers,
             "dropped": self.dropped,
+            **lost,
         }

@@ -1,5 +1,6 @@
 """`doctor`: what it says of a board by the files that Jetsons have, each fault with its mend."""
 
+import builtins
 import json
 import platform
 import shutil
@@ -100,6 +101,34 @@ def test_jetpack_is_known_by_l4t_where_its_package_is_missing(jetson_root, write
     finding = found(jetson_root, "JetPack")
     assert finding.found.startswith(said)
     assert finding.rank is rank
+
+
+def test_a_package_whose_record_is_gone_is_of_an_unknown_version(
+    jetson_root, write, seen, plain_bundle, monkeypatch
+):
+    del write, seen
+    monkeypatch.setattr(jetson.doctor, "version", lambda _: None)  # as of a dangling link
+    assert found(jetson_root, "TensorRT").found == "of an unknown version"
+    assert found(jetson_root, "bundle", bundle=plain_bundle).rank is Rank.OK
+
+
+def test_a_library_of_the_system_that_is_missing_says_its_package(
+    jetson_root, write, seen, monkeypatch
+):
+    del write, seen
+
+    def without(name, *rest):
+        if name == "simplejpeg":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+        return imported(name, *rest)
+
+    imported = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", without)
+    wheel = found(jetson_root, "wheel")
+    assert (wheel.rank, wheel.mend) == (
+        Rank.FAULT,
+        "sudo apt-get install -y libgl1 libglib2.0-0",
+    )
 
 
 def test_a_tensorrt_that_this_python_does_not_see_needs_the_install_script(jetson_root, write):

@@ -84,6 +84,17 @@ def test_a_second_run_only_brings_defectgate_up_to_date(install, tmp_path):
     ]
 
 
+def test_links_to_a_jetpack_that_was_replaced_go(install, jetson_root, tmp_path):
+    venv = tmp_path / "venv"
+    install(str(venv))
+    packages = jetson_root / "usr/lib/python3.10/dist-packages"
+    (packages / "tensorrt-10.3.0.dist-info").rename(packages / "tensorrt-10.7.0.dist-info")
+    done, _ = install(str(venv))
+    assert done.returncode == 0, done.stderr
+    site = venv / "lib/python3.10/site-packages"
+    assert {path.name for path in site.iterdir()} == {"tensorrt", "tensorrt-10.7.0.dist-info"}
+
+
 def test_packages_that_are_missing_are_installed(install, jetson_root, tmp_path):
     (jetson_root / "usr/local/cuda/bin/nvcc").unlink()
     _, calls = install(str(tmp_path / "venv"), DPKG="1")

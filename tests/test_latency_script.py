@@ -77,7 +77,9 @@ def test_the_first_run_keeps_the_baseline_and_the_next_compares(latency, tmp_pat
     write_record(baseline, replace(kept, machine=replace(kept.machine, model="another board")))
     second = latency()
     assert second.returncode == 1
-    assert "machine.model is" in (out / "summary.md").read_text(encoding="utf-8")
+    said = (out / "summary.md").read_text(encoding="utf-8")
+    assert "machine.model is" in said
+    assert "--accept keeps a new one" in said
     assert read_report(baseline).machine.model == "another board"
     accepted = latency("--accept")
     assert accepted.returncode == 0, accepted.stderr

@@ -72,6 +72,14 @@ def test_the_newest_is_loaded_and_the_same_key_is_kept_once(tmp_path):
     assert other.exists()
 
 
+def test_the_newest_is_loaded_though_the_clock_was_put_back(tmp_path, monkeypatch):
+    store(tmp_path)
+    monkeypatch.setattr("runtime.plans.time.time_ns", lambda: 10**18)
+    for precision in ("fp16", "int8"):
+        last = store(tmp_path, asked=precision, precision=precision)
+        assert find(tmp_path).folder == last
+
+
 @pytest.mark.parametrize(
     ("device", "said"),
     [
