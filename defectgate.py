@@ -28,6 +28,7 @@ for verb in (
     export.cli.lint_onnx,
     runtime.cli.runtime,
     runtime.cli.cameras,
+    runtime.cli.record,
     runtime.cli.inspect,
     runtime.cli.verify,
     jetson.cli.doctor,

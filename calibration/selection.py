@@ -5,6 +5,7 @@ a random choice hardly shows them, and it is their activations that get clipped.
 """
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,10 +126,11 @@ def _strata(samples: Sequence[Sample]) -> dict[str, list[int]]:
 
 
 def _measure(sample: Sample) -> tuple[float, float]:
-    """Share of the image that is defective, and contrast to noise."""
+    """Share of the image that is defective, and contrast to noise; 0 where it is unknown."""
     image = read_image(sample.image, channels=1)
     mask = read_mask(sample, (image.shape[0], image.shape[1]))
-    return np.count_nonzero(mask) / mask.size, contrast_to_noise(image, mask)
+    contrast = contrast_to_noise(image, mask)
+    return np.count_nonzero(mask) / mask.size, 0.0 if math.isnan(contrast) else contrast
 
 
 def _in_turn(members: dict[str, list[int]], samples: Sequence[Sample]) -> list[str]:

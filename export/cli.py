@@ -54,6 +54,9 @@ def export(
     max_review_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Share of good samples that a person may see.")
     ] = 0.0,
+    max_false_rejects: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Where nothing is promised: of good samples.")
+    ] = 0.05,
     mm_per_pixel: Annotated[
         float | None, typer.Option(min=0, help="Of the camera, for the record.")
     ] = None,
@@ -78,7 +81,7 @@ def export(
             int8=int8,
             calibration=calibration,
             calibrate=CalibrationSettings(images, defect_share, ranges),
-            promise=Promise(max_miss_rate, confidence, max_review_rate),
+            promise=Promise(max_miss_rate, confidence, max_review_rate, max_false_rejects),
             mm_per_pixel=mm_per_pixel,
         )
     )

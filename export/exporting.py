@@ -42,13 +42,13 @@ from export.split import write_split
 from export.typed import typed
 from export.validation import write_validation_report
 from export.work import work_of
-from runtime.errors import EngineError, ManifestError, QualityError
+from runtime.errors import DataError, EngineError, ManifestError, QualityError
 from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, open_bundle, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
 from runtime.settings import ENGINES
-from train.checkpoint import load_model
-from train.dataset import read_dataset
+from train.checkpoint import ModelRecord, load_model
+from train.dataset import Dataset, read_dataset
 from train.report.report import REPORT
 
 FEW = 50  # defective samples: one of them is worth more than any limit of `export.parity`
@@ -82,7 +82,7 @@ def export(settings: ExportSettings) -> Manifest:
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
     _require_forgettable(settings.out)
     network, record = load_model(settings.model)
-    dataset = read_dataset(settings.data or record.data).taught(record.class_names)
+    dataset = _dataset_of(settings, record).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
     source = source_of(record, dataset, settings.promise)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +124,17 @@ def export(settings: ExportSettings) -> Manifest:
     if settings.int8:
         _build_here(settings.out)
     return manifest
+
+
+def _dataset_of(settings: ExportSettings, record: ModelRecord) -> Dataset:
+    try:
+        return read_dataset(settings.data or record.data)
+    except DataError as error:
+        if settings.data:
+            raise
+        raise DataError(
+            f"{error}; the model was trained on this: if it lies elsewhere now, name it with --data"
+        ) from error
 
 
 def _build_here(out: Path) -> None:

@@ -34,12 +34,14 @@ console = Console(stderr=True)
 class Promise:
     """What is to be promised: at most this share of misses, with this confidence.
 
-    And the share of good samples that a person may be asked to see.
+    And the share of good samples that a person may be asked to see; and where there can be no
+    promise, the share of them that may be rejected.
     """
 
     max_miss_rate: float
     confidence: float
     max_review_rate: float = 0.0
+    max_false_rejects: float = MAX_FALSE_REJECTS
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def unprejudiced(source: Source, rendering: Path) -> Source:
         return source
     record, choosing = source.record, source.choosing
     inspector = inspector_of(rendering, record, Limits())
-    threshold = choose_threshold(inspector, choosing, record.input)
+    threshold = choose_threshold(
+        inspector, choosing, record.input, source.promise.max_false_rejects
+    )
     limits = choose_mask_limits(inspector, choosing, record.input, threshold)
     return replace(source, record=replace(record, limits=limits))
 
@@ -136,7 +140,7 @@ def judge(rendering: Path, source: Source) -> Judged:
     """
     spec, promise = source.record.input, source.promise
     inspector = inspector_of(rendering, source.record, Limits())
-    threshold = choose_threshold(inspector, source.deciding, spec)
+    threshold = choose_threshold(inspector, source.deciding, spec, promise.max_false_rejects)
     limits = replace(source.record.limits, threshold=threshold)
     promised = None
     if not source.missing:
@@ -255,7 +259,8 @@ def say_what_is_missing(source: Source, judged: Judged) -> None:
     if judged.guarantee:
         return
     reason = source.missing or "too many were missed at any threshold"
-    chosen = f"the threshold is the best recall at {MAX_FALSE_REJECTS:.0%} false rejects"
+    rejects = f"{100 * source.promise.max_false_rejects:g}% false rejects"
+    chosen = f"the threshold is the best recall at {rejects}"
     if all(sample.defective for sample in source.deciding):
         chosen = "the threshold is 0, which rejects every sample: no good one says where to put it"
     console.print(

@@ -67,6 +67,8 @@ def lint_file(path: Path, release: str) -> list[Finding]:
     Raises:
         ModelError: it is no ONNX file.
     """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; name an ONNX network")
     try:
         model = onnx.load(path)
         onnx.checker.check_model(_checkable(model))

@@ -14,15 +14,19 @@ Engines = Annotated[Path, typer.Option(help="Folder of those plans.")]
 Spin = Annotated[bool, typer.Option("--spin", help="Wait for the GPU at full speed, not asleep.")]
 
 
+Camera = Annotated[
+    str,
+    typer.Option(
+        help="/dev/videoN, with settings as in '/dev/video0?width=1280&height=720&gain=4'; a "
+        "video file; a folder of images.",
+        metavar="URI",
+    ),
+]
+Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many.")]
+
+
 def runtime(
-    camera: Annotated[
-        str,
-        typer.Option(
-            help="/dev/videoN, with settings as in '/dev/video0?width=1280&height=720&gain=4'; a "
-            "video file; a folder of images.",
-            metavar="URI",
-        ),
-    ],
+    camera: Camera,
     bundle: Annotated[Path, typer.Option(help="What export wrote.")],
     out: Annotated[
         Path | None, typer.Option(help="JSON lines go here; by default to standard output.")
@@ -36,7 +40,7 @@ def runtime(
     rle: Annotated[
         bool, typer.Option("--rle", help="The masks go into the lines too, as COCO's run lengths.")
     ] = False,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    frames: Frames = None,
     engine: Engine = EngineKind.AUTO,
     engines: Engines = ENGINES,
     spin: Spin = False,
@@ -51,6 +55,20 @@ def runtime(
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
+    stop, interrupted = _stopped_by_signals()
+    opened = open_bundle(bundle)
+    judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
+    judge = replace(judge, rle=rle)
+    counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if out:
+        shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
+        typer.echo(f"{shown}; verdicts in {out}", err=True)
+
+
+def _stopped_by_signals() -> tuple[threading.Event, threading.Event]:
+    """What is set when this process is told to end, and what when that was by Ctrl-C."""
     stop, interrupted = threading.Event(), threading.Event()
 
     def interrupt(*_: object) -> None:
@@ -66,15 +84,21 @@ def runtime(
     for number, handle in ((signal.SIGINT, interrupt), (signal.SIGTERM, end), (signal.SIGHUP, end)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` in a script have it
             signal.signal(number, handle)
-    opened = open_bundle(bundle)
-    judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
-    judge = replace(judge, rle=rle)
-    counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    if out:
-        shown = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "type")
-        typer.echo(f"{shown}; verdicts in {out}", err=True)
+    return stop, interrupted
+
+
+def record(
+    camera: Camera,
+    out: Annotated[Path, typer.Option(help="Folder for the images: BEGUN-SEQ.png.")],
+    every: Annotated[float, typer.Option(min=0, help="Seconds between a camera's.")] = 1.0,
+    frames: Frames = None,
+) -> None:
+    """Save what a camera sees, to train on it; ends with Ctrl-C."""
+    from runtime.recording import record_frames
+
+    stop, _ = _stopped_by_signals()
+    for path in record_frames(camera, out, every, frames, stop):
+        typer.echo(path)
 
 
 def cameras(

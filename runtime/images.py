@@ -20,10 +20,16 @@ def read_image(path: Path, channels: int) -> Image:
     """The image in `path` as uint8, (H, W) for one channel, (H, W, 3) in BGR order for three.
 
     Raises:
-        DataError: the file is missing, empty or no image.
+        DataError: the file is missing, empty or no image, or has more than 8 bits a channel.
     """
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    return _decode(path, flag).astype(np.uint8, copy=False)
+    image = _decode(path, flag | cv2.IMREAD_ANYDEPTH)
+    if image.itemsize > 1:
+        raise DataError(
+            f"{path}: has more than 8 bits a channel, of which only the upper 8 would be seen; "
+            "stretch its contrast into 8 bits"
+        )
+    return image.astype(np.uint8, copy=False)
 
 
 def count_channels(path: Path) -> int:
@@ -37,15 +43,6 @@ def count_channels(path: Path) -> int:
         image[..., 1], image[..., 2]
     )
     return 1 if grey else 3
-
-
-def bits_per_channel(path: Path) -> int:
-    """8 for the images that cameras give, 16 for some others.
-
-    Raises:
-        DataError: the file is missing, empty or no image.
-    """
-    return 8 * _decode(path, cv2.IMREAD_UNCHANGED).itemsize
 
 
 def readable(name: str) -> str:

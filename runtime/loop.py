@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -12,6 +13,7 @@ import numpy as np
 
 from runtime.engine import Engine
 from runtime.engines import Chosen, onnx_engine_of
+from runtime.errors import say
 from runtime.frame import Frame
 from runtime.golden import check_golden, has_golden
 from runtime.images import Image, readable
@@ -63,15 +65,18 @@ def run_source(
         passed = check_golden(bundle, inspector).verdicts.total()
         why["self_test"] = f"{passed} golden images got their verdicts"
     counts = Counts()
-    pictures = Pictures(overlays, wait=not is_camera(uri)) if overlays else None
     with (
         open_source(uri, bundle.manifest.input.channels, stop) as source,
+        nullcontext(Pictures(overlays, wait=not is_camera(uri)) if overlays else None) as pictures,
         open_lines(out) as lines,
     ):
         begun = datetime.now(timezone.utc)
         write_line(lines, header(bundle, inspector, uri, begun) | why)
+        spec, unlike = bundle.manifest.input, ""
         try:
             for frame in _until(stop, islice(source, frames)):
+                if not unlike and frame.pixels is not None and (unlike := spec.unlike(frame.size)):
+                    say(f"--camera {readable(uri)}: {unlike}")
                 inspection = inspector.inspect(frame)
                 write_line(lines, inspection.verdict.record())
                 counts.add(inspection.verdict)

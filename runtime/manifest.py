@@ -93,6 +93,12 @@ def open_bundle(root: Path) -> Bundle:
         ManifestError: missing, of another schema or preprocessing, or a file that was changed.
     """
     path = root / MANIFEST
+    if not root.is_dir():
+        raise ManifestError(f"{root}: no such folder; name a bundle, which export makes")
+    if not path.exists() and (root / "model.json").exists():
+        raise ManifestError(
+            f"{root}: is a training run, no bundle; defectgate export --model {root} makes one"
+        )
     manifest = read_record(path, Manifest, SCHEMA, ManifestError, MEND)
     if manifest.preprocess_digest != preprocess_digest():
         raise ManifestError(

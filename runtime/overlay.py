@@ -15,7 +15,7 @@ TINT = 0.35
 
 def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray[np.uint8]:
     """The frame in BGR (H, W, 3), the mask tinted and outlined, each defect in a box."""
-    picture = _bgr(frame)
+    picture = picture_of(frame)
     if inspection.canvas is not None:
         found = np.logical_or.reduce(foreground(inspection.canvas, frame.size, limits))
         tint = np.array(NG_COLOUR) * TINT
@@ -31,7 +31,8 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
     return _with_caption(picture, inspection)
 
 
-def _bgr(frame: Frame) -> npt.NDArray[np.uint8]:
+def picture_of(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The frame, turned, in BGR (H, W, 3), as the network's input has it but for its size."""
     width, height = frame.size
     whole = Rect(0, 0, width, height)
     rgb = np.empty((height, width, 3), np.uint8)

@@ -40,6 +40,10 @@ def open_source(
         return _video(path)
     if is_camera(uri):
         return _camera(uri, stop)
+    if uri.startswith("/dev/"):
+        raise SourceError(
+            f"--camera {uri}: no such camera; defectgate cameras lists those there are"
+        )
     raise SourceError(
         f"--camera {uri}: no such camera, video file or folder; "
         "expected /dev/videoN, a video file, or a folder of images"

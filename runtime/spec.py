@@ -4,21 +4,43 @@ from dataclasses import dataclass
 
 from runtime.tiling import Fit
 
+UNLIKE = 1.2  # times as wide or as high as any frame that was taught
+
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The network's input in pixels, and how a frame is brought to it; `scale` is for tiles."""
+    """The network's input in pixels, and how a frame is brought to it; `scale` is for tiles.
+
+    `taught` are the least and the greatest width and height of the frames that it learned from;
+    older records do not say them.
+    """
 
     width: int
     height: int
     channels: int
     fit: Fit = Fit.STRETCH
     scale: float = 1.0
+    taught: tuple[int, int, int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self.width, self.height
+
+    def unlike(self, size: tuple[int, int]) -> str:
+        """Why a part looks another size to the network in frames of `size`; empty if it may not."""
+        if self.taught is None or self.fit is Fit.TILE:
+            return ""
+        least, greatest = self.taught[:2], self.taught[2:]
+        sides = zip(size, least, greatest, strict=True)
+        if all(low / UNLIKE <= side <= high * UNLIKE for side, low, high in sides):
+            return ""
+        shown = [f"{width}x{height}" for width, height in (size, least, greatest)]
+        known = shown[1] if least == greatest else " to ".join(shown[1:])
+        return (
+            f"a frame is {shown[0]}, the model was taught {known}: a part has another size to it; "
+            "set the camera to that, or train on its frames"
+        )
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,12 @@ def test_no_turn_shows_a_black_corner(size):
     nothing = torch.zeros(1, *size, dtype=torch.uint8)
     darkest = min(int(Augmentation()(bright, nothing)[0].min()) for _ in range(150))
     assert darkest > 40
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_may_not_move_is_flipped_at_most(seed):
+    torch.manual_seed(seed)
+    image, coverage = square(0, 0)
+    _, seen = Augmentation()(image, coverage, may_move=False)
+    flips = [torch.flip(coverage, axes) for axes in ((), (1,), (2,), (1, 2))]
+    assert any(torch.equal(seen, flip) for flip in flips)

@@ -58,6 +58,18 @@ def test_a_defect_that_is_not_drawn_has_a_label_and_no_mask(sample):
     assert one_class.label.tolist() == [1]
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_defect_that_is_not_drawn_stays_in_the_picture(sample, seed):
+    torch.manual_seed(seed)
+    image = TrainingTiles([replace(sample, drawing=None)], SPEC, ("crack", "pit"))[0].image.double()
+    corners = [
+        image[rows, columns]
+        for rows in (slice(8), slice(-8, None))
+        for columns in (slice(16), slice(-16, None))
+    ]
+    assert max(float(corner.median()) for corner in corners) > image.median() + 40
+
+
 def test_a_good_sample_is_known_to_have_no_mask(sample):
     example = example_of(replace(sample, drawing=None, defective=False, kind="good"))
     assert (example.label.tolist(), float(example.drawn)) == ([0, 0], 1)

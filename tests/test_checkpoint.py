@@ -323,3 +323,32 @@ def test_two_processes_learn_what_one_does(launcher, visible_set, trained_run, t
     assert together.metrics["n"] == alone.metrics["n"]
     for name, noise in (("image_ap", 0.1), ("seg_miou", 0.15), ("pooled_miou", 0.15)):
         assert together.metrics[name] == pytest.approx(alone.metrics[name], abs=noise)
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_says_what_went_wrong_and_both_end(drawn_set, tmp_path):
+    script = tmp_path / "twice.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from runtime.errors import DataError\n"
+        "from train import training\n"
+        "from train.settings import TrainSettings\n"
+        "def fail(*_):\n"
+        "    raise DataError('val/3.png: cannot be read')\n"
+        "training._validate = fail\n"
+        "try:\n"
+        f"    training.train(TrainSettings({str(drawn_set)!r}, Path({str(tmp_path / 'run')!r}),\n"
+        "        width=64, height=64, weights='none', epochs=1, batch_size=4, devices=2))\n"
+        "except DataError as error:\n"
+        "    sys.exit(f'DataError: {error}')\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script]
+    done = subprocess.run(
+        command, check=False, timeout=300, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("DataError: val/3.png: cannot be read") == 1
+    assert "Traceback" not in done.stderr

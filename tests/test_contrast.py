@@ -70,5 +70,5 @@ def test_colour_is_judged_by_its_lightness():
     assert contrast_to_noise(colour, square()) == contrast_to_noise(grey, square())
 
 
-def test_a_defect_that_fills_the_image_has_no_contrast():
-    assert contrast_to_noise(surface(3), np.full(SIZE, 255, np.uint8)) == 0
+def test_the_contrast_of_a_defect_that_fills_the_image_is_unknown():
+    assert np.isnan(contrast_to_noise(surface(3), np.full(SIZE, 255, np.uint8)))

@@ -137,7 +137,7 @@ def test_a_row_that_ends_early_is_named(table_set):
 
 
 def test_a_folder_without_a_dataset_is_refused_with_what_was_expected(tmp_path):
-    message = re.escape(f"{tmp_path}: no dataset; expected one of the layouts split.csv, ")
+    message = rf"{tmp_path}: no dataset; put images into .* another of the layouts split\.csv, "
     with pytest.raises(DataError, match=message):
         read_dataset(tmp_path)
 

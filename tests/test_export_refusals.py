@@ -8,8 +8,9 @@ import pytest
 from exports import assert_refused, files_of, settings_of
 
 from export.exporting import export
-from runtime.errors import ManifestError, ModelError
-from train.checkpoint import load_record, new_network, save_model
+from runtime.errors import DataError, ManifestError, ModelError
+from runtime.record import write_record
+from train.checkpoint import RECORD, load_record, new_network, save_model
 
 
 def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch):
@@ -62,9 +63,20 @@ def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):
 
 
 def test_what_is_no_training_run_is_refused(int8_bundle, tmp_path):
-    for run in (tmp_path / "nowhere", int8_bundle):
+    for run, said in ((tmp_path / "nowhere", "no such folder"), (int8_bundle, "is a bundle; name")):
         wanted = settings_of(run, tmp_path / "out" / "bundle")
-        assert_refused(ModelError, f"{run / 'model.json'}: cannot be read", wanted)
+        assert_refused(ModelError, f"{run}: {said}", wanted)
+
+
+def test_data_that_lie_elsewhere_now_are_asked_for(trained_run, tmp_path):
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    write_record(run / RECORD, replace(load_record(run), data=str(tmp_path / "moved")))
+    wanted = settings_of(run, tmp_path / "bundle")
+    message = f"{tmp_path / 'moved'}: no such folder; the model was trained on this: if it lies"
+    assert_refused(DataError, message, replace(wanted, data=None))
+    with pytest.raises(DataError) as no:
+        export(replace(wanted, data=tmp_path / "too"))
+    assert str(no.value) == f"{tmp_path / 'too'}: no such folder"
 
 
 def test_changed_weights_are_refused(trained_run, tmp_path):

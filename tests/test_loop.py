@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import threading
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -216,6 +217,35 @@ def test_a_broken_network_is_said(int8_bundle, images, tmp_path):
     with pytest.raises(EngineError, match=r"mask\.onnx: onnxruntime cannot load it"):
         run_source(bundle, str(images), tmp_path / "lines", None, None)
     assert not (tmp_path / "lines").exists()
+
+
+def test_frames_of_another_size_than_was_taught_are_said_once(
+    int8_bundle, images, tmp_path, capsys
+):
+    run(int8_bundle, images, tmp_path / "lines")
+    assert capsys.readouterr().err == ""
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((96, 160), np.uint8))
+    run(int8_bundle, tmp_path, tmp_path / "lines")
+    assert capsys.readouterr().err == (
+        f"--camera {tmp_path}: a frame is 160x96, the model was taught 96x96: a part has another "
+        "size to it; set the camera to that, or train on its frames\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "is_alike"),
+    [
+        ((500, 350), Fit.STRETCH, True),
+        ((640, 350), Fit.LETTERBOX, False),
+        ((500, 200), Fit.STRETCH, False),
+        ((5000, 3500), Fit.TILE, True),
+    ],
+)
+def test_frames_between_those_that_were_taught_are_alike(size, fit, is_alike):
+    spec = InputSpec(64, 64, 1, fit, taught=(400, 300, 500, 400))
+    assert (spec.unlike(size) == "") == is_alike
+    assert replace(spec, taught=None).unlike(size) == ""
 
 
 def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, tmp_path):

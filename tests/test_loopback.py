@@ -94,6 +94,17 @@ def test_played_pictures_are_judged_as_from_files(defectgate, plain_bundle, fold
     assert played[-1]["seq"] < 600  # the loopback's first number is no gap
 
 
+def test_recorded_frames_are_the_played_pictures(defectgate, folder, tmp_path):
+    pictures = [read_image(path, 1).tobytes() for path in sorted(folder.iterdir())]
+    asked = ("--camera", f"{DEVICE}?format=GREY", "--out", tmp_path / "seen", "--frames", "20")
+    with Feed(pictures, b"GREY", fps=20):
+        done = defectgate("record", *asked, "--every", "0.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    recorded = [read_image(path, 1).tobytes() for path in (tmp_path / "seen").iterdir()]
+    assert len(recorded) == 20
+    assert 1 < len(set(recorded)) <= len(set(recorded) | set(pictures)) == len(pictures)
+
+
 def test_mjpeg_is_decoded_and_a_torn_picture_is_a_fault(folder):
     paths = sorted(folder.iterdir())
     jpegs = [cv2.imencode(".jpg", cv2.imread(str(path)))[1].tobytes() for path in paths]

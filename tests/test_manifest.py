@@ -132,9 +132,19 @@ def test_a_missing_file_is_named_with_the_mend(copied, name):
 
 
 def test_a_missing_manifest_is_named_with_the_mend(tmp_path):
-    message = refusal(tmp_path / "nowhere")
-    assert str(tmp_path / "nowhere" / "manifest.json") in message
+    message = refusal(tmp_path)
+    assert str(tmp_path / "manifest.json") in message
     assert MEND in message
+
+
+def test_what_is_no_bundle_at_all_is_said(trained_run, tmp_path):
+    assert refusal(tmp_path / "nowhere") == (
+        f"{tmp_path / 'nowhere'}: no such folder; name a bundle, which export makes"
+    )
+    assert refusal(trained_run) == (
+        f"{trained_run}: is a training run, no bundle; "
+        f"defectgate export --model {trained_run} makes one"
+    )
 
 
 @pytest.mark.parametrize("schema", [2, 0, "1", None, ABSENT])

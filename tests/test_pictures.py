@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.spec import Limits
+from train.breakdown import Part
 from train.metrics import Outcome, Overlap
-from train.report.charts import bin_edges, count_ticks, precision_recall, score_histogram
+from train.report.charts import count_ticks, precision_recall, recall_of_parts, score_histogram
 from train.report.gallery import SHOWN, Gallery, Seen, Worst
 from train.report.pictures import SIDE_PX, outline, picture, window
+from train.report.scores import bin_edges, scale_of, score_text
 
 
 def result(name, *, defective=True, score=0.9, contrast=2.0, area=10):
@@ -123,12 +126,36 @@ def test_the_thinnest_defect_keeps_an_outline_when_its_picture_shrinks():
     assert outline(spot((900, 900), 333, 421, 1), (300, 300)).count("M") == 1
 
 
-@given(st.floats(0, 1.1))
-def test_the_threshold_lies_between_two_bins(threshold):
-    edges = bin_edges(threshold)
+@given(st.lists(st.floats(0, 1.1), min_size=1, max_size=2))
+def test_the_limits_lie_between_two_bins(limits):
+    edges = bin_edges(limits)
     assert edges == sorted(set(edges))
     assert (edges[0], edges[-1]) == (0, 1)
-    assert min(threshold, 1) in edges
+    assert {min(limit, 1) for limit in limits} <= set(edges)
+
+
+@pytest.mark.parametrize(("threshold", "text"), [(5e-6, "5e-06"), (1 - 2e-5, "1 - 2e-05")])
+def test_a_threshold_close_to_an_end_has_bins_on_both_sides(threshold, text):
+    edges, scale = bin_edges([threshold]), scale_of([threshold])
+    assert min(edges.index(threshold), len(edges) - 1 - edges.index(threshold)) >= 5
+    widths = np.diff([scale.place(edge) for edge in edges])
+    assert widths.max() < 2 * widths.min()
+    assert score_text(threshold) == text
+
+
+def test_a_review_is_a_second_line_and_no_red():
+    seen = [result("a", defective=False, score=0.6), result("b", score=0.6)]
+    alone, review = (score_histogram(seen, Limits(0.5, review_below=r)) for r in (0.0, 0.7))
+    assert [chart.count("stroke-dasharray") for chart in (alone, review)] == [0, 2]
+    assert ["var(--wrong)" in chart for chart in (alone, review)] == [True, False]
+
+
+def test_the_name_of_a_class_may_be_long_and_in_any_script():
+    names = ("划痕", "k" * 120)
+    parts = [Part(name, 2, 1, 0.5, (0.1, 0.9), 2, 1.0, 0.5) for name in names]
+    chart = recall_of_parts("class", {"one": parts})
+    assert "划痕" in chart
+    assert f">{'k' * 39}…<" in chart
 
 
 @given(st.integers(0, 300_000))
@@ -140,7 +167,7 @@ def test_counts_are_marked_from_nothing_to_the_largest(top):
 
 @pytest.mark.parametrize("outcomes", [[], [result("a")], [result("a", defective=False)]])
 def test_charts_of_one_label_or_none_are_drawn(outcomes):
-    for chart in (score_histogram(outcomes, 0.5), precision_recall({"one": outcomes})):
+    for chart in (score_histogram(outcomes, Limits()), precision_recall({"one": outcomes})):
         assert chart.startswith("<svg")
 
 

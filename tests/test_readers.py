@@ -191,8 +191,12 @@ def test_a_layout_is_told_from_all_the_others(tree, name):
 
 def test_a_folder_with_no_layout_is_refused_with_those_there_are(tmp_path):
     write(tmp_path / "a.png")
-    for root in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match=r"no dataset; expected one of the layouts .*mvtec"):
+    for root, message in (
+        (tmp_path, "no dataset; put images into .* another of the layouts .*mvtec"),
+        (tmp_path / "nowhere", "nowhere: no such folder"),
+        (tmp_path / "a.png", "a.png: is a file; name its folder"),
+    ):
+        with pytest.raises(DataError, match=message):
             format_of(root)
 
 

@@ -97,6 +97,16 @@ def test_a_mask_that_would_not_be_read_is_refused(tmp_path, name):
         read_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["bad", "train/NG", "defective/of today"])
+def test_an_image_without_a_mask_in_a_folder_of_bad_ones_is_refused(tmp_path, folder):
+    for kind in ("images", "masks"):
+        draw(tmp_path / f"{kind}/{folder}/0.png")
+    assert len(said(tmp_path)) == 1
+    draw(tmp_path / f"images/{folder}/1.png")
+    with pytest.raises(DataError, match=r"1\.png: has no mask, so it would count as good, in a "):
+        read_dataset(tmp_path)
+
+
 def test_a_file_beside_a_mask_that_is_read_is_nothing(tmp_path):
     draw_pairs(tmp_path / "images", tmp_path / "masks")
     (tmp_path / "masks/0.json").write_text("{}")

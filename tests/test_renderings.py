@@ -59,6 +59,16 @@ def test_a_rendering_must_keep_the_recall_of_the_first_at_its_threshold(
     assert "recall" not in alone.render(TENSORRT, (), None).losses
 
 
+def test_as_many_good_samples_are_rejected_as_may_be(source, float_bundle):
+    for share in (0.0, 0.5):
+        asked = replace(source, promise=replace(source.promise, max_false_rejects=share))
+        judged = judge(float_bundle / "cpu", asked)
+        names = {sample.name for sample in source.deciding if not sample.defective}
+        rejected = sum(o.opened for o in judged.outcomes if o.name in names)
+        assert rejected <= share * len(names)
+    assert judged.metrics["recall"] == 1
+
+
 @pytest.mark.parametrize(
     ("good", "said"),
     [

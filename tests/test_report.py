@@ -1,18 +1,22 @@
 """The report: one file that says what was measured, loads nothing, and looks right in a browser."""
 
+import os
 import re
 import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from runtime.manifest import open_bundle, seal_bundle
+from train.dataset import read_dataset
+from train.judge import judge_of
 from train.report.report import REPORT
-from train.scorecard import evaluate
+from train.scorecard import evaluate, measure_all
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -23,6 +27,23 @@ def report(int8_bundle, visible_set, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     evaluate(int8_bundle, visible_set, "test", None, None, folder)
     return folder / REPORT
+
+
+@pytest.fixture(scope="module")
+def reviewing(plain_bundle, drawn_set, tmp_path_factory):
+    """A bundle that rejects nothing, and leaves 11 of the 15 samples for training to a person."""
+    (measured,) = measure_all([judge_of(plain_bundle)], read_dataset(drawn_set), "train", None)
+    threshold = sorted(o.score for o in measured.outcomes)[4]
+    return limited(plain_bundle, tmp_path_factory.mktemp("reviewing") / "bundle", threshold)
+
+
+def limited(bundle, out, threshold):
+    """A copy of `bundle` that leaves to a person whatever opens at `threshold`."""
+    copied = shutil.copytree(bundle, out)
+    manifest = open_bundle(copied).manifest
+    limits = replace(manifest.limits, threshold=threshold, review_below=2.0)
+    seal_bundle(copied, replace(manifest, limits=limits))
+    return copied
 
 
 class Page(HTMLParser):
@@ -140,12 +161,28 @@ def test_a_run_alone_is_reported_without_a_second_model(trained_run, visible_set
     assert "None" not in text
 
 
+def test_good_samples_that_a_person_sees_are_not_called_rejected(reviewing, drawn_set, tmp_path):
+    evaluate(reviewing, drawn_set, "train", None, None, tmp_path / "out")
+    text = Page((tmp_path / "out" / REPORT).read_text(encoding="utf-8")).text
+    assert re.search(r"Caught \d of 6 defective, rejected 0 of 9 good, left 11 to a person\.", text)
+    assert re.search(r"11 samples, \d defective and \d good, which score below 2\.000\.", text)
+    assert "REVIEW below 2.000, mask" in text
+    assert re.search(r"0 good samples were rejected, \d left to a person", text)
+
+
+def test_folders_are_named_where_one_is_in_them(reviewing, drawn_set, tmp_path, monkeypatch):
+    odd = shutil.copytree(os.fsencode(reviewing), os.fsencode(tmp_path) + b"/b\xe9")
+    monkeypatch.chdir(odd)
+    evaluate(Path(), os.path.relpath(drawn_set), "test", None, None, tmp_path / "out")
+    assert (
+        f"b\\xe9 (bundle, float) on {drawn_set.name}, test"
+        in Page((tmp_path / "out" / REPORT).read_text(encoding="utf-8")).text
+    )
+
+
 def test_what_a_person_is_to_see_is_called_so(int8_bundle, visible_set, tmp_path):
-    copied = shutil.copytree(int8_bundle, tmp_path / "bundle")
-    manifest = open_bundle(copied).manifest
-    all_open = replace(manifest.limits, threshold=0.0, review_below=2.0)
-    seal_bundle(copied, replace(manifest, limits=all_open))
-    evaluate(copied, visible_set, "test", None, None, tmp_path / "report")
+    all_open = limited(int8_bundle, tmp_path / "bundle", 0.0)
+    evaluate(all_open, visible_set, "test", None, None, tmp_path / "report")
     text = Page((tmp_path / "report" / REPORT).read_text(encoding="utf-8")).text
     assert "bundle, int8: REVIEW" in text
     assert "bundle, int8: NG" not in text

@@ -1,18 +1,21 @@
 """Evaluation beside the runtime: the same verdicts bit by bit, or a refusal."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
 
 from runtime.errors import DataError, ModelError, QualityError
 from runtime.loop import run_source
-from runtime.manifest import open_bundle
+from runtime.manifest import open_bundle, seal_bundle
 from train.dataset import read_dataset
 from train.judge import float_judge_of, judge_of
-from train.scorecard import _judges, evaluate
+from train.scorecard import _judges, evaluate, measure_all
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +60,109 @@ def unknown(lines, index):
     return lines
 
 
-@pytest.mark.parametrize("change", [flipped, nudged, left_out, renamed, unknown])
+SAID = {
+    flipped: "1 of 24 verdicts are not the ones computed here",
+    nudged: "1 of 24 verdicts are not the ones computed here",
+    left_out: "1 of 24 samples of this split have no verdict",
+    renamed: r"1 of 24 samples .* and 1 of 24 verdicts are of no sample of this split, such as ano",
+    unknown: "1 of 24 verdicts are not the ones computed here",
+}
+
+
+@pytest.mark.parametrize("change", SAID)
 def test_evaluate_refuses_altered_verdicts(judged, int8_bundle, visible_set, tmp_path, change):
     altered = change(lines_of(judged), 1)
     (tmp_path / "altered").write_text("\n".join(map(json.dumps, altered)), encoding="utf-8")
-    with pytest.raises(QualityError, match="verdicts are not the ones computed here") as refused:
+    with pytest.raises(QualityError, match=SAID[change]) as refused:
         evaluate(int8_bundle, visible_set, "test", None, tmp_path / "altered")
     assert refused.value.exit_status == 3
+
+
+def sealed(bundle, out, **changes):
+    """A copy of `bundle`, other `limits` or `provenance` in its manifest."""
+    copied = shutil.copytree(bundle, out)
+    manifest = open_bundle(copied).manifest
+    parts = {name: replace(getattr(manifest, name), **part) for name, part in changes.items()}
+    seal_bundle(copied, replace(manifest, **parts))
+    return copied
+
+
+@pytest.fixture(scope="module")
+def reviewing(plain_bundle, drawn_set, tmp_path_factory):
+    """A bundle that leaves 7 of the 15 samples for training to a person, and their outcomes."""
+    (measured,) = measure_all([judge_of(plain_bundle)], read_dataset(drawn_set), "train", None)
+    scores = sorted(o.score for o in measured.outcomes)
+    limits = {"threshold": scores[4], "review_below": scores[11]}
+    bundle = sealed(plain_bundle, tmp_path_factory.mktemp("reviewing") / "bundle", limits=limits)
+    return bundle, measured.outcomes
+
+
+def rows_of(table):
+    """The rows of a printed table of two columns."""
+    cells = [line.split("│") for line in table.splitlines() if line.startswith("│")]
+    return {name.strip(): value.strip() for _, name, value, _ in cells}
+
+
+def test_what_is_for_a_person_is_counted_as_the_runtime_counts_it(
+    reviewing, drawn_set, tmp_path, capsys
+):
+    bundle, outcomes = reviewing
+    found = tmp_path / "found"
+    source = str(drawn_set / "images" / "train")
+    counts = run_source(open_bundle(bundle), source, found, None, None).record()
+    evaluate(bundle, drawn_set, "train", tmp_path / "json", found)
+    record = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    limits = open_bundle(bundle).manifest.limits
+    assert record["answers"] == {name: counts[name] for name in ("OK", "REVIEW", "NG")}
+    assert record["review_below"] == limits.review_below
+    table = rows_of(capsys.readouterr().out)
+    assert (table["OK"], table["REVIEW"], table["NG"]) == ("4", "7", "4")
+    opened = [o.score for o in outcomes if not o.defective and o.score >= limits.threshold]
+    n_rejected = sum(score >= limits.review_below for score in opened)
+    assert table["false"] == f"{n_rejected} of 9"
+    assert table["good, but for a person"] == f"{len(opened) - n_rejected} of 9"
+    lines = [line for line in lines_of(found) if line["type"] == "verdict"]
+    ms = median(line["latency_ms"]["total"] for line in lines if line["verdict"] != "OK")
+    assert table["time a frame, gate open"] == f"{ms:.2f} ms"
+
+
+def test_the_set_that_was_taught_is_said_to_say_nothing_of_new_parts(
+    plain_bundle, drawn_set, tmp_path, capsys
+):
+    taught = {"data_digest": read_dataset(drawn_set).digest}
+    bundle = sealed(plain_bundle, tmp_path / "bundle", provenance=taught)
+    evaluate(bundle, drawn_set, "all", None, None)
+    assert "includes what the model was taught" in capsys.readouterr().out
+    evaluate(bundle, drawn_set, "test", None, None)
+    evaluate(plain_bundle, drawn_set, "all", None, None)
+    assert "includes what the model was taught" not in capsys.readouterr().out
+
+
+def test_verdicts_of_other_samples_are_told_from_wrong_ones(plain_bundle, drawn_set, tmp_path):
+    found, out = tmp_path / "found", b""
+    for split in ("train", "val"):
+        images = str(drawn_set / "images" / split)
+        run_source(open_bundle(plain_bundle), images, found, None, None)
+        out += found.read_bytes()
+    found.write_bytes(out)
+    with pytest.raises(QualityError, match="found: 15 of 20 verdicts are of no sample"):
+        evaluate(plain_bundle, drawn_set, "val", None, found)
+
+
+@pytest.mark.parametrize(
+    ("flag", "place", "said"),
+    [
+        ("out", "", "--json .*: is a folder; name a file, which need not exist"),
+        ("out", "file/x", "--json .*: .*file is a file; name a place in a folder"),
+        ("report", "file/x", "--report .*: .*file is a file; name a place in a folder"),
+    ],
+)
+def test_a_place_for_the_numbers_is_refused_before_all_else(tmp_path, flag, place, said):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    places = {"out": None, "report": None, flag: tmp_path / place}
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(DataError, match=said):
+        evaluate(nowhere, nowhere, "test", verdicts=None, **places)
 
 
 @pytest.mark.parametrize("content", ["[]", "7", "no json", '{"type": "verdict"}', '{"seq": 1}'])
@@ -78,6 +177,8 @@ def test_the_result_file_has_metrics_intervals_and_parts(int8_bundle, visible_se
     metrics = evaluate(int8_bundle, visible_set, "test", path, None)
     found = json.loads(path.read_text(encoding="utf-8"))
     intervals, parts = found.pop("intervals"), found.pop("by")
+    assert found.pop("answers").keys() == {"OK", "REVIEW", "NG"}
+    assert found.pop("review_below") == 0
     assert found == metrics
     for name in ("recall", "false_reject_rate", "gated_seg_recall", "gated_seg_miou", "seg_miou"):
         low, high = intervals[name]
@@ -103,7 +204,10 @@ def test_two_models_are_measured_side_by_side(
     assert set(beside["differing"]) <= {f"images/test/{n:04}.png" for n in range(1000)}
     low, high = beside["difference_intervals"]["seg_miou"]
     assert low <= found["seg_miou"] - beside["seg_miou"] <= high
-    assert "bundle, float" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "bundle, float" in said
+    less = found["gated_seg_miou"] - beside["gated_seg_miou"]
+    assert re.search(rf"difference: recall [+-].*gated {re.escape(f'{less:+.3f}')} \([+-]", said)
     evaluate(trained_run, visible_set, "test", out, None, beside=float_bundle)
     beside = json.loads(out.read_text(encoding="utf-8"))["beside"]
     assert {name: beside[name] for name in alone} == alone
@@ -152,3 +256,8 @@ def test_a_report_needs_a_folder_and_leaves_nothing_half_written(
         evaluate(int8_bundle, visible_set, "test", None, None, report=tmp_path / "file")
     evaluate(int8_bundle, visible_set, "test", None, None, report=tmp_path / "new" / "report")
     assert [path.name for path in (tmp_path / "new" / "report").iterdir()] == ["report.html"]
+
+
+def test_a_split_that_is_unknown_is_told_from_one_that_is_empty(plain_bundle, drawn_set):
+    with pytest.raises(DataError, match=r"'tets' is unknown; name one of \['test', .*\], or all"):
+        evaluate(plain_bundle, drawn_set, "tets", None, None)

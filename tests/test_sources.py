@@ -4,6 +4,7 @@ import os
 
 import cv2
 import numpy as np
+import pytest
 
 from runtime.images import write_png
 from runtime.sources import open_source
@@ -31,6 +32,13 @@ def test_an_image_that_claims_too_many_pixels_ends_nothing(tmp_path):
     (tmp_path / "b.png").write_bytes(data)
     found = [(frame.source, frame.fault is None) for frame in frames_of(tmp_path)]
     assert found == [("a.png", True), ("b.png", False), ("c.png", True)]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_an_image_of_more_than_8_bits_is_a_fault(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), 16 * PICTURE.astype(np.uint16))
+    (frame,) = frames_of(tmp_path)
+    assert "has more than 8 bits a channel" in frame.fault
 
 
 def test_a_name_in_another_encoding_is_told_in_utf8(tmp_path):

@@ -86,6 +86,34 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     assert capsys.readouterr().out.count("problem: ") == len(numbers["problems"])
 
 
+def test_what_no_gate_can_be_learned_from_is_a_problem(surveyed):
+    root, out, _ = surveyed
+    table = root / "split.csv"
+    rows = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines()]
+    for row in rows[1:]:
+        row[1] = ""
+    table.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
+    numbers, error = numbers_of(root, out)
+    for part in ("train", "val, first half", "val, second half"):
+        lines = [line for line in numbers["problems"] if f"samples of split {part}: " in line]
+        assert len(lines) == 1
+        assert "are defective, none is drawn; draw masks for some in train" in lines[0]
+    assert "3 problems; mend them" in error
+
+
+def test_a_defect_that_fills_its_image_has_a_size_and_no_contrast(surveyed):
+    root, out, _ = surveyed
+    before, _ = numbers_of(root, out)
+    masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in root.glob("masks/*/*.png")]
+    for path, mask in zip(root.glob("masks/*/*.png"), masks, strict=True):
+        write_png(path, np.full_like(mask, 255) if mask.any() else mask)
+    numbers, error = numbers_of(root, out)
+    assert error == ""
+    assert numbers["drawn"] == before["drawn"]
+    assert numbers["defect_area_px"]["p10"] == 64 * 64
+    assert (numbers["contrast_to_noise"], numbers["clearly_visible"]) == ({}, 0)
+
+
 def test_a_set_of_which_nothing_can_be_read_is_still_told(surveyed):
     root, out, sheet = surveyed
     for image in root.glob("images/*/*.png"):

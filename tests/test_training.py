@@ -1,6 +1,7 @@
 """Ways of training: tiles, several classes, samples only labelled, sets without good ones."""
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from calibration.calibrating import calibrate_bundle
 from calibration.settings import CalibrationSettings
-from runtime.errors import DataError
+from runtime.errors import DataError, ModelError
 from runtime.images import write_png
 from runtime.tiling import Fit
 from train.checkpoint import load_model
@@ -106,7 +107,8 @@ def test_somewhere_the_defects_must_be_drawn(editable, tmp_path):
     for row in rows:
         row["mask"] = ""
     save(rows)
-    with pytest.raises(DataError, match="no drawn defects among the 15 samples of split train"):
+    message = r"the 15 samples of split train: 6 are defective, none is drawn; draw masks for some"
+    with pytest.raises(DataError, match=message):
         train(TrainSettings(root, tmp_path / "run", **QUICK))
 
 
@@ -116,7 +118,10 @@ def test_without_good_samples_the_gate_stays_open(editable, tmp_path, capsys):
     record = train(TrainSettings(root, tmp_path / "run", **QUICK))
     assert record.limits.threshold == 0
     assert record.metrics["recall"] == 1
-    assert "has no good samples, so no gate can be learned" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has no good samples, so no gate can be learned" in said
+    assert "AP -" in said
+    assert "AP 0.000" not in said
 
 
 def test_good_samples_in_one_split_only_are_not_enough(editable, tmp_path):
@@ -190,13 +195,64 @@ def test_an_empty_mask_of_a_defect_is_not_measured(editable, trained_run, tmp_pa
     assert not out.exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_line_scan_that_cannot_be_stretched_is_refused(editable, tmp_path, workers):
+@pytest.fixture
+def line_scan(editable):
+    """Makes a good sample of a split too long for a small input; gives the set and the image."""
     root, rows, save = editable
-    good = next(row for row in rows if row["split"] == "train" and row["label"] == "0")
-    write_png(root / good["file"], np.full((32, 12000), 90, np.uint8))
-    good["mask"] = ""
-    save(rows)
-    message = rf"^{root / good['file']}: .*; cut it with --fit tile$"
-    with pytest.raises(DataError, match=message):
+
+    def lengthen(split):
+        good = next(row for row in rows if row["split"] == split and row["label"] == "0")
+        write_png(root / good["file"], np.full((32, 12000), 90, np.uint8))
+        good["mask"] = ""
+        save(rows)
+        return root, root / good["file"]
+
+    return lengthen
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_line_scan_that_cannot_be_stretched_is_refused_before_the_run(line_scan, split, tmp_path):
+    root, image = line_scan(split)
+    with pytest.raises(DataError, match=rf"^{image}: .*; cut it with --fit tile$"):
+        train(TrainSettings(root, tmp_path / "run", **QUICK))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_changes_in_the_run_is_named(line_scan, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("train.training.check_size", lambda *_: (64, 64))
+    root, image = line_scan("train")
+    with pytest.raises(DataError, match=rf"^{image}: .*; cut it with --fit tile$"):
         train(TrainSettings(root, tmp_path / "run", **QUICK | {"epochs": 2, "workers": workers}))
+
+
+@pytest.mark.parametrize("flag", ["data", "out", "weights"])
+def test_a_path_that_no_record_can_hold_is_refused_before_anything_is_read(flag, tmp_path):
+    paths = {"data": tmp_path / "set", "out": tmp_path / "run", "weights": "none"}
+    paths[flag] = str(tmp_path / os.fsdecode(b"\xff"))
+    message = rf"--{flag} .*/\\xff: is no UTF-8, as model\.json is; rename it"
+    with pytest.raises(ModelError, match=message):
+        train(TrainSettings(**QUICK | paths))
+
+
+def test_a_label_without_a_class_says_none_of_several(editable, tmp_path):
+    root, rows, save = editable
+    classes = read_dataset(root).class_names
+    vague = next(r for r in rows if r["split"] == "train" and r["label"] == "1")
+    vague["mask"] = vague["class"] = ""
+    save(rows)
+    found = read_dataset(root).class_names
+    assert set(found) <= set(classes)
+    assert len(found) > 1
+    with pytest.raises(DataError, match=r"labelled 'defect' and not drawn, which does not say of"):
+        train(TrainSettings(root, tmp_path / "run", by_class=True, **QUICK))
+
+
+def test_too_little_memory_is_said_with_what_needs_less(drawn_set, tmp_path, monkeypatch):
+    def fail(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("train.training.joint_loss", fail)
+    message = r"--batch-size 4 --input 64x64: .*; use a smaller --batch-size or --input"
+    with pytest.raises(ModelError, match=message):
+        train(TrainSettings(drawn_set, tmp_path / "run", **QUICK))

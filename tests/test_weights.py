@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from runtime.errors import ModelError
 from train.encoder import DEFAULT_ENCODER, encoder
+from train.network import JointNetwork
 from train.weights import load_encoder_weights
 
 
@@ -32,6 +33,35 @@ def test_names_of_another_library_are_matched_by_their_order(tmp_path):
     torch.save({f"backbone.{n}": v for n, v in trained.state_dict().items()}, path)
     load_encoder_weights(fresh, "resnet18", str(path))
     assert torch.equal(fresh.layer4[1].conv2.weight, trained.layer4[1].conv2.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "deeper"),
+    [("resnet18", "resnet34"), ("tf_efficientnet_lite0", "tf_efficientnet_lite1")],
+)
+def test_weights_of_a_deeper_network_are_refused(name, deeper, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(timm.create_model(deeper).state_dict(), path)
+    with pytest.raises(ModelError, match=rf"{name} has no .*, which is there; give the weights of"):
+        load_encoder_weights(encoder(name), name, str(path))
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_files_that_do_not_count_batches_are_read(prefix, tmp_path):
+    trained, fresh, path = timm.create_model("resnet18"), encoder("resnet18"), tmp_path / "w.pth"
+    weights = {n: v for n, v in trained.state_dict().items() if not n.endswith("batches_tracked")}
+    torch.save({prefix + n: v for n, v in weights.items()}, path)
+    load_encoder_weights(fresh, "resnet18", str(path))
+    assert torch.equal(fresh.layer4[1].bn2.weight, trained.layer4[1].bn2.weight)
+    assert torch.equal(fresh.layer4[1].conv2.weight, trained.layer4[1].conv2.weight)
+
+
+def test_a_joint_model_is_no_encoder_and_the_message_names_the_tensor(tmp_path):
+    joint, path = JointNetwork("resnet18", 1, 1, classifier=True), tmp_path / "model.safetensors"
+    save_file(joint.state_dict(), path)
+    message = r"has \(64, 3, 7, 7\) at conv1\.weight, there classifier\.\S+ is \(\d.*; give the"
+    with pytest.raises(ModelError, match=message):
+        load_encoder_weights(encoder("resnet18"), "resnet18", str(path))
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path):

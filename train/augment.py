@@ -39,14 +39,17 @@ class Augmentation:
             ]
         )
 
-    def __call__(self, image: Tensor, coverage: Tensor) -> Pair:
-        """Another look at the same surface; a defect that it shows stays in the picture."""
+    def __call__(self, image: Tensor, coverage: Tensor, *, may_move: bool = True) -> Pair:
+        """Another look at the same surface; a defect that it shows stays in the picture.
+
+        One that is not drawn stays only if it is not moved: not `may_move`.
+        """
         channels = len(image)
         both = self._flip(torch.cat((image, coverage)))
         image, coverage = both[:channels], both[channels:]
         if not self._everything:
             return self._plain_light(image), coverage
-        if torch.rand(()) < 0.8:  # noqa: PLR2004
+        if torch.rand(()) < 0.8 and may_move:  # noqa: PLR2004
             moved = _moved(both)
             if torch.equal(_classes(moved[channels:]), _classes(coverage)):
                 image, coverage = moved[:channels], moved[channels:]

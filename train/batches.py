@@ -1,6 +1,7 @@
 """Turns samples into training tensors: preprocessed as on the device, then augmented."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +79,10 @@ class TrainingTiles(Dataset[Example]):
         if not sample.defective and self._donors and torch.rand(()) < PASTE_SHARE:
             donor = self._donors[int(torch.randint(len(self._donors), ()))]
             image, coverage = paste(image, *self._look_at(donor)[:2])
-        seen, drawn = self._augment(torch.from_numpy(image), torch.from_numpy(coverage))
-        mask = _targets(_in_the_input(drawn, place, self._spec))
         known = sample.drawing is not None or not sample.defective
+        planes = torch.from_numpy(image), torch.from_numpy(coverage)
+        seen, drawn = self._augment(*planes, may_move=known)
+        mask = _targets(_in_the_input(drawn, place, self._spec))
         return Example(
             _in_the_input(seen, place, self._spec).permute(1, 2, 0).contiguous(),
             mask,
@@ -113,19 +115,40 @@ class TrainingTiles(Dataset[Example]):
         truth = read_mask(sample, (frame.shape[0], frame.shape[1]))
         tile = training_tile(truth, self._spec)
         pixel_format = PixelFormat.GREY if frame.ndim == 2 else PixelFormat.BGR  # noqa: PLR2004
-        try:
+        with _said_of(sample):
             pixels = _preprocessed(frame, pixel_format, tile, self._spec)
             masks = [
                 _coverage(truth == k, tile, self._spec)
                 for k in range(1, len(self._class_names) + 1)
             ]
-        except ValueError as error:
-            raise DataError(f"{sample.image}: {error}; cut it with --fit tile") from error
         return Look(pixels, np.concatenate(masks), tile.target)
 
     def _known_label(self, sample: Sample) -> Tensor:
         names = self._class_names
         return torch.tensor([float(len(names) == 1 or sample.kind == name) for name in names])
+
+
+def check_size(sample: Sample, spec: InputSpec) -> tuple[int, int]:
+    """Refuse a sample whose image cannot be brought to the input; gives its (width, height).
+
+    Raises:
+        DataError: unreadable, or more than 128 times as wide or as high.
+    """
+    frame = read_image(sample.image, channels=1)
+    height, width = frame.shape
+    tile = tiles((width, height), spec.size, spec.fit, scale=spec.scale)[0]
+    with _said_of(sample):
+        _preprocessed(frame, PixelFormat.GREY, tile, spec)
+    return width, height
+
+
+@contextmanager
+def _said_of(sample: Sample) -> Iterator[None]:
+    """Names the sample whose image cannot be brought to the input."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{sample.image}: {error}; cut it with --fit tile") from error
 
 
 def training_tile(truth: Image, spec: InputSpec) -> Tile:

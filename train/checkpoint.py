@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from runtime.errors import ModelError
+from runtime.manifest import MANIFEST
 from runtime.preprocess import preprocess_digest
 from runtime.record import read_record, write_atomically, write_record
 from runtime.spec import InputSpec, Limits
@@ -73,6 +74,10 @@ def load_record(run: Path) -> ModelRecord:
     Raises:
         ModelError: missing, of another schema or preprocessing, or a wrong field.
     """
+    if not run.is_dir():
+        raise ModelError(f"{run}: no such folder; name a training run")
+    if not (run / RECORD).exists() and (run / MANIFEST).exists():
+        raise ModelError(f"{run}: is a bundle; name the training run that it was made from")
     record = read_record(run / RECORD, ModelRecord, SCHEMA, ModelError, "train the model again")
     if record.preprocess_digest != preprocess_digest():
         raise ModelError(

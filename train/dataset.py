@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import Image, bits_per_channel, read_image, readable
+from runtime.images import Image, read_image, readable
 from runtime.record import write_atomically
 from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
@@ -46,6 +46,10 @@ class Dataset:
         chosen = tuple(sample for sample in self.samples if name in {sample.split, ALL})
         if not chosen:
             have = sorted({sample.split for sample in self.samples})
+            if name not in SPLITS:
+                raise DataError(
+                    f"{self.root}: split '{name}' is unknown; name one of {have}, or {ALL}"
+                )
             raise DataError(
                 f"{self.root}: split '{name}' is empty, the set has {have}; put samples there"
             )
@@ -161,11 +165,6 @@ def problems(sample: Sample) -> Iterator[str]:
     """What is wrong with the files of `sample`, a sentence each."""
     try:
         image = read_image(sample.image, channels=1)
-        if bits_per_channel(sample.image) > 8:  # noqa: PLR2004
-            yield (
-                f"{sample.image}: has more than 8 bits a channel, of which only the upper 8 would "
-                "be seen; stretch its contrast into 8 bits"
-            )
         if sample.drawing is None:
             return
         drawn = sample.drawing.draw((image.shape[0], image.shape[1])).any()

@@ -17,7 +17,11 @@ from runtime.tiling import Tile, mask_canvas, tiles
 from train.contrast import contrast_to_noise
 from train.dataset import largest_defect_px, read_mask
 from train.metrics import Outcome, Overlap, overlap, seg_miou
-from train.operating_point import best_recall_threshold, mask_limit_candidates
+from train.operating_point import (
+    MAX_FALSE_REJECTS,
+    best_recall_threshold,
+    mask_limit_candidates,
+)
 from train.progress import progress
 from train.sample import Sample
 
@@ -150,7 +154,12 @@ def choose_mask_limits(
     return Limits(threshold, *max(as_good, key=lambda pair: (pair[1], scores[pair])))
 
 
-def choose_threshold(inspector: Inspector, deciding: Sequence[Sample], spec: InputSpec) -> float:
+def choose_threshold(
+    inspector: Inspector,
+    deciding: Sequence[Sample],
+    spec: InputSpec,
+    max_false_rejects: float = MAX_FALSE_REJECTS,
+) -> float:
     """The gate's threshold with the best recall on `deciding`; see `best_recall_threshold`.
 
     0, which every score reaches, where there are no good samples.
@@ -158,7 +167,8 @@ def choose_threshold(inspector: Inspector, deciding: Sequence[Sample], spec: Inp
     labels = [sample.defective for sample in deciding]
     if all(labels):
         return 0.0
-    return best_recall_threshold(sample_scores(inspector, deciding, spec), labels)
+    scores = sample_scores(inspector, deciding, spec)
+    return best_recall_threshold(scores, labels, max_false_rejects)
 
 
 def found_mask(

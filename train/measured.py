@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runtime.inspection import answer_to
 from runtime.manifest import Metrics
+from runtime.verdict import Answer
 from train.breakdown import Breakdown, breakdown
 from train.contrast import CLEARLY_VISIBLE
 from train.intervals import Interval, bootstrap_intervals, share_intervals
 from train.judge import Judge
 from train.metrics import Outcome, summary
+
+ANSWERS = (Answer.OK, Answer.REVIEW, Answer.NG)
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,34 @@ class Measured:
 
     @property
     def false_alarms(self) -> list[Outcome]:
-        """Good samples that were rejected."""
-        return [o for o in self.outcomes if o.opened and not o.defective]
+        """Good samples that were rejected; those that a person sees are not."""
+        return [o for o in self.answered(Answer.NG) if not o.defective]
+
+    @property
+    def has_review(self) -> bool:
+        """Whether some scores are for a person to see."""
+        limits = self.judge.inspector.limits
+        return limits.review_below > limits.threshold
+
+    def answered(self, answer: Answer) -> list[Outcome]:
+        """The samples that get this answer of the runtime."""
+        limits = self.judge.inspector.limits
+        return [o for o in self.outcomes if answer_to(o.score, limits) is answer]
 
     def record(self) -> dict[str, Any]:
-        """What goes into a result file: the metrics, their intervals, and the parts."""
+        """What goes into a result file: metrics and their intervals, the answers, and the parts.
+
+        What the gate rejects, by the metrics, is NG or REVIEW.
+        """
         parts = asdict(self.parts)
         by = {name.removeprefix("by_"): part for name, part in parts.items()}
-        return {**self.metrics, "intervals": self.intervals, "by": _defined(by)}
+        return {
+            **self.metrics,
+            "review_below": self.judge.inspector.limits.review_below,
+            "answers": {answer.value: len(self.answered(answer)) for answer in ANSWERS},
+            "intervals": self.intervals,
+            "by": _defined(by),
+        }
 
 
 def measure(judge: Judge, outcomes: Sequence[Outcome]) -> Measured:

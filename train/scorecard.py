@@ -1,7 +1,8 @@
 """What `evaluate` shows: a model's numbers on a split, and the defects it missed."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -12,10 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from runtime.errors import DataError, ModelError, QualityError
+from runtime.images import readable
 from runtime.inspection import answer_to
 from runtime.manifest import Metrics
 from runtime.record import write_atomically
 from runtime.spec import Limits
+from runtime.verdict import Answer
 from train.dataset import ALL, Dataset, check_sample, read_dataset
 from train.evaluation import Prediction, outcome, predictions
 from train.intervals import difference_intervals
@@ -23,7 +26,14 @@ from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
 from train.progress import progress
 from train.report.gallery import Gallery, Seen
+from train.report.scores import score_text
 
+REVIEW_ROWS = frozenset({"REVIEW", "good, but for a person", "REVIEW below"})
+DIFFERENCES = {
+    "recall": "recall",
+    "false_reject_rate": "false rejects",
+    "gated_seg_miou": "Seg_mIoU gated",
+}  # the names in result files, and in the table
 console = Console()
 
 
@@ -47,8 +57,10 @@ def evaluate(
         ModelError, ManifestError, DataError: an input is wrong.
         QualityError: the runtime's verdicts are others.
     """
-    if report and report.exists() and not report.is_dir():
-        raise DataError(f"--report {report}: is a file; name a folder, which need not exist")
+    if out:
+        _require_place("--json", out, is_folder=False)
+    if report:
+        _require_place("--report", report, is_folder=True)
     judges = _judges(model, beside, report)
     dataset = read_dataset(data)
     for judge in judges if split != ALL else ():
@@ -59,16 +71,32 @@ def evaluate(
     gallery = Gallery() if report else None
     measured = measure_all(judges, dataset, split, gallery)
     _print(measured, lines)
+    if split == ALL and any(judge.data_digest == dataset.digest for judge in judges):
+        console.print(
+            "--split all of this set includes what the model was taught: good for --verdicts, "
+            "says nothing of new parts",
+            soft_wrap=True,
+        )
     if out:
         write_atomically(out, json.dumps(_record(measured), indent=2).encode() + b"\n")
     if report and gallery:
         from train.report.report import write_report
 
         written = write_report(report, dataset, split, measured, gallery)
-        console.print(f"report: {written}", soft_wrap=True, markup=False)
+        console.print(f"report: {readable(str(written))}", soft_wrap=True, markup=False)
     if verdicts:
         _require_same(measured[0], lines, verdicts)
     return measured[0].metrics
+
+
+def _require_place(flag: str, path: Path, *, is_folder: bool) -> None:
+    """Refuse a place that cannot be written to before the work, not after it."""
+    if path.exists() and path.is_dir() != is_folder:
+        found, wanted = ("file", "folder") if is_folder else ("folder", "file")
+        raise DataError(f"{flag} {path}: is a {found}; name a {wanted}, which need not exist")
+    for folder in path.parents:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{flag} {path}: {folder} is a file; name a place in a folder")
 
 
 def _judges(model: Path, beside: Path | None, report: Path | None) -> list[Judge]:
@@ -89,7 +117,8 @@ def _told_apart(judge: Judge, other: Judge) -> list[Judge]:
     folders = [j.path.resolve().name for j in both]
     if folders[0] == folders[1]:
         folders = [str(j.path) for j in both]
-    return [replace(j, title=f"{j.title}, {f}") for j, f in zip(both, folders, strict=True)]
+    titles = [f"{j.title}, {readable(folder)}" for j, folder in zip(both, folders, strict=True)]
+    return [replace(j, title=title) for j, title in zip(both, titles, strict=True)]
 
 
 def measure_all(
@@ -119,7 +148,7 @@ def _record(measured: Sequence[Measured]) -> dict[str, Any]:
     for other in others:
         both = zip(first.outcomes, other.outcomes, strict=True)
         record["beside"] = {
-            "model": str(other.judge.path),
+            "model": readable(str(other.judge.path)),
             **other.record(),
             "differing": [a.name for a, b in both if a.opened != b.opened],
             "difference_intervals": difference_intervals(first.outcomes, other.outcomes),
@@ -148,13 +177,18 @@ def _require_same(measured: Measured, lines: Sequence[dict[str, Any]], path: Pat
     theirs = {line["source"]: (line["verdict"], line["score"]) for line in lines}
     if len(ours) < len(outcomes) or len(theirs) < len(lines):
         raise DataError(f"--verdicts {path}: two samples share a file name; give each its own")
-    different = sorted(
-        name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+    both = ours.keys() & theirs.keys()
+    others = {name for name in both if ours[name] != theirs[name]}
+    wrong = (
+        ("verdicts are not the ones computed here", others, both),
+        ("samples of this split have no verdict", ours.keys() - both, ours),
+        ("verdicts are of no sample of this split", theirs.keys() - both, theirs),
     )
-    if different:
+    found = [f"{len(n)} of {len(of)} {what}, such as {min(n)}" for what, n, of in wrong if n]
+    if found:
         raise QualityError(
-            f"--verdicts {path}: {len(different)} of {len(ours)} verdicts are not the ones "
-            f"computed here, such as {different[0]}; run the runtime on this bundle and split"
+            f"--verdicts {path}: {', and '.join(found)}; run the runtime with this bundle on this "
+            f"split's images, or take --split {ALL} where it ran on the whole set"
         )
     console.print(f"verdicts: all {len(ours)} the same as the runtime's")
 
@@ -162,33 +196,51 @@ def _require_same(measured: Measured, lines: Sequence[dict[str, Any]], path: Pat
 def _print(measured: Sequence[Measured], lines: Sequence[dict[str, Any]]) -> None:
     titles = [escape(m.judge.title) for m in measured] if len(measured) > 1 else []
     table = Table(*(["", *titles] if titles else []), show_header=bool(titles))
-    for name in (columns := [_rows(m) for m in measured])[0]:
-        table.add_row(name, *(column[name] for column in columns))
+    has_review = any(m.has_review for m in measured)
+    columns = [_counts(m) | _metrics(m) for m in measured]
+    for name in columns[0]:
+        if has_review or name not in REVIEW_ROWS:
+            shown = _shown(name, has_review=has_review)
+            table.add_row(shown, *(column[name] for column in columns))
     for name, value in _times(lines):
         table.add_row(name, value)
     console.print(table)
+    for other in measured[1:]:
+        differences = _differences(measured[0], other, has_review=has_review)
+        console.print(f"difference: {differences}", soft_wrap=True)
     for o in measured[0].missed[:10]:
-        where = f"{o.raw.true_px} px  contrast {o.contrast:.1f}" if o.drawn else "not drawn"
+        contrast = "unknown" if math.isnan(o.contrast) else f"{o.contrast:.1f}"
+        where = f"{o.raw.true_px} px  contrast {contrast}" if o.drawn else "not drawn"
         console.print(
-            f"missed: {o.name}  {o.kind}  {where}  score {o.score:.3f}",
+            f"missed: {o.name}  {o.kind}  {where}  score {score_text(o.score)}",
             soft_wrap=True,
             markup=False,
         )
 
 
-def _rows(measured: Measured) -> dict[str, str]:
+def _counts(measured: Measured) -> dict[str, str]:
     outcomes, visible = measured.outcomes, measured.clearly_visible
     n_defective = sum(o.defective for o in outcomes)
-    objects = measured.parts.by_group
+    n_good = len(outcomes) - n_defective
+    objects, reviewed = measured.parts.by_group, measured.answered(Answer.REVIEW)
     return {
         "samples": f"{len(outcomes)}, {n_defective} defective",
-        "OK": str(sum(not o.opened for o in outcomes)),
-        "NG": str(sum(o.opened for o in outcomes)),
+        "OK": str(len(measured.answered(Answer.OK))),
+        "REVIEW": str(len(reviewed)),
+        "NG": str(len(measured.answered(Answer.NG))),
         "missed": f"{len(measured.missed)} of {n_defective}",
         "missed, clearly visible": f"{sum(not o.opened for o in visible)} of {len(visible)}",
         "missed objects": f"{objects.n - objects.caught} of {objects.n}",
-        "false": f"{len(measured.false_alarms)} of {len(outcomes) - n_defective}",
-        "threshold": _number(measured, "threshold"),
+        "false": f"{len(measured.false_alarms)} of {n_good}",
+        "good, but for a person": f"{sum(not o.defective for o in reviewed)} of {n_good}",
+    }
+
+
+def _metrics(measured: Measured) -> dict[str, str]:
+    limits = measured.judge.inspector.limits
+    return {
+        "threshold": score_text(limits.threshold),
+        "REVIEW below": score_text(limits.review_below) if measured.has_review else "-",
         "recall": _number(measured, "recall"),
         "false rejects": _number(measured, "false_reject_rate"),
         "image AP": _number(measured, "image_ap"),
@@ -202,14 +254,32 @@ def _rows(measured: Measured) -> dict[str, str]:
     }
 
 
+def _shown(row: str, *, has_review: bool) -> str:
+    """A row's name: what the gate rejects is for a person in part, where there is a review."""
+    return f"{row} + REVIEW" if has_review and row == "false rejects" else row
+
+
+def _differences(one: Measured, other: Measured, *, has_review: bool) -> str:
+    """What the first has more than the other, with an interval where there is one."""
+    intervals = difference_intervals(one.outcomes, other.outcomes)
+    parts = []
+    for name, title in DIFFERENCES.items():
+        ours, theirs, interval = one.metrics[name], other.metrics[name], intervals.get(name)
+        if ours is not None and theirs is not None:
+            between = f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ""
+            shown = _shown(title, has_review=has_review)
+            parts.append(f"{shown} {ours - theirs:+.3f}{between}")
+    return ", ".join(parts)
+
+
 def _times(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The runtime's median time a frame, by answer."""
-    by_answer: Mapping[str, list[float]] = {"NG": [], "OK": []}
-    for line in lines:
-        if line["verdict"] in by_answer:
-            by_answer[line["verdict"]].append(line["latency_ms"]["total"])
-    names = {"NG": "time a frame, gate open", "OK": "time a frame, gate shut"}
-    return [(names[answer], f"{median(ms):.2f} ms") for answer, ms in by_answer.items() if ms]
+    """The runtime's median time a frame, by what the gate did."""
+    times = []
+    for was, answers in (("open", {"NG", "REVIEW"}), ("shut", {"OK"})):
+        ms = [line["latency_ms"]["total"] for line in lines if line["verdict"] in answers]
+        if ms:
+            times.append((f"time a frame, gate {was}", f"{median(ms):.2f} ms"))
+    return times
 
 
 def _number(measured: Measured, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from runtime.record import write_atomically
 from train.contrast import CLEARLY_VISIBLE, contrast_to_noise
 from train.dataset import Dataset, list_dataset, problems, read_mask
 from train.division import leaks
+from train.lessons import lacking
 from train.progress import progress
 from train.sample import GOOD, SPLITS, Sample
 
@@ -32,7 +34,10 @@ console = Console()
 
 @dataclass(frozen=True)
 class Look:
-    """What one readable sample looks like; `contrast` and `area_px` are 0 without a drawing."""
+    """What one readable sample looks like; `contrast` and `area_px` are 0 without a drawing.
+
+    `contrast` is NaN where the defect fills the image.
+    """
 
     sample: Sample
     pixels_sha256: str
@@ -76,7 +81,7 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
     """
     dataset = list_dataset(source)
     looks, wrong = _look_at(dataset.samples)
-    wrong += leaks(dataset.samples) + _at_odds(_duplicates(looks))
+    wrong += [*leaks(dataset.samples), *lacking(dataset), *_at_odds(_duplicates(looks))]
     survey = _survey(dataset, looks, wrong)
     _print(survey)
     if out:
@@ -173,7 +178,9 @@ def _survey(dataset: Dataset, looks: Sequence[Look], wrong: Sequence[str]) -> Su
         clearly_visible=sum(look.contrast >= CLEARLY_VISIBLE for look in drawn),
         defect_area_px=_percentiles([look.area_px for look in drawn]),
         defect_area_percent=_percentiles([100 * look.area_share for look in drawn]),
-        contrast_to_noise=_percentiles([look.contrast for look in drawn]),
+        contrast_to_noise=_percentiles(
+            [look.contrast for look in drawn if not math.isnan(look.contrast)]
+        ),
         problems=list(wrong),
     )
 

@@ -2,11 +2,14 @@
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, cast
 
 import lightning_fabric
@@ -17,13 +20,12 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from runtime.errors import DataError, ModelError
-from runtime.images import count_channels
+from runtime.images import count_channels, readable
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
 from runtime.spec import InputSpec, Limits
-from runtime.tiling import Fit
 from train.average import follow
-from train.batches import Example, TrainingTiles
+from train.batches import Example, TrainingTiles, check_size
 from train.checkpoint import (
     RECORD,
     SCHEMA,
@@ -37,6 +39,7 @@ from train.dataset import SPLITS_FILE, Dataset, check_sample, read_dataset, writ
 from train.division import divide_by_group
 from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
 from train.history import add_row, cost_of, cut
+from train.lessons import lacking, refuse_vague_labels
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, Logits, NetworkConfig
@@ -58,8 +61,10 @@ def train(settings: TrainSettings) -> ModelRecord:
 
     Raises:
         DataError: the dataset is unreadable, or lacks what must be learned.
-        ModelError: the encoder is unknown, or the output folder holds another run.
+        ModelError: the encoder is unknown, the output folder holds another run, or the GPU has too
+            little memory.
     """
+    _require_paths_in_utf8(settings)
     fabric = _fabric(settings)
     data = _read_data(settings)
     torch.manual_seed(settings.seed)
@@ -87,16 +92,28 @@ def train(settings: TrainSettings) -> ModelRecord:
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
         examples = _loader(tiles, order, settings)
         begun = time.monotonic()
-        loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
-        if fabric.is_global_zero:
-            cost = cost_of(len(sampler), time.monotonic() - begun)
-            _log(settings, epoch, loss, _validate(average, data), cost)
-            save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
-        fabric.barrier()
-    if fabric.is_global_zero:
-        _finish(settings, average, data)
-    fabric.barrier()
+        with _enough_memory(settings):
+            loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
+        with _first_alone(fabric) as is_first:
+            if is_first:
+                cost = cost_of(len(sampler), time.monotonic() - begun)
+                _log(settings, epoch, loss, _validate(average, data), cost)
+                save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
+    with _first_alone(fabric) as is_first:
+        if is_first:
+            _finish(settings, average, data)
     return load_record(settings.out)
+
+
+def _require_paths_in_utf8(settings: TrainSettings) -> None:
+    """Refuse before the run what its record, which is UTF-8, could not name at its end."""
+    root = Path(str(settings.data).partition("::")[0]).resolve()
+    named = [("--data", settings.data), ("--data", root), ("--out", settings.out)]
+    for flag, path in [*named, ("--weights", settings.weights)]:
+        if readable(str(path)) != str(path):
+            raise ModelError(
+                f"{flag} {readable(str(path))}: is no UTF-8, as {RECORD} is; rename it"
+            )
 
 
 def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
@@ -116,6 +133,32 @@ def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
             f"--devices {settings.devices} --nodes {settings.nodes}: {error}"
         ) from error
     return fabric
+
+
+@contextmanager
+def _first_alone(fabric: lightning_fabric.Fabric) -> Iterator[bool]:
+    """Gives whether this process is the first; the others wait for it, and with an error end too.
+
+    They end with its exit status, and it alone says why.
+    """
+    try:
+        yield fabric.is_global_zero
+    except Exception as error:
+        fabric.broadcast(getattr(error, "exit_status", 1))
+        raise
+    if status := fabric.broadcast(0):
+        sys.exit(status)
+
+
+@contextmanager
+def _enough_memory(settings: TrainSettings) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"--batch-size {settings.batch_size} --input {settings.width}x{settings.height}: the "
+            "GPU has too little memory; use a smaller --batch-size or --input"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -140,60 +183,29 @@ def _read_data(settings: TrainSettings) -> Data:
         dataset = dataset.taught((DEFECT,))
     training, validation = dataset.split("train"), dataset.split("val")
     choosing, deciding = divide_by_group(validation)
-    parts = {"train": training, "val, first half": choosing, "val, second half": deciding}
-    _require_lessons(dataset, parts)
+    _require_lessons(dataset)
+    grey = InputSpec(settings.width, settings.height, 1, settings.fit, settings.scale)
+    sizes = []
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
-    _refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
+        sizes.append(check_size(sample, grey))
+    refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
     channels = max(count_channels(sample.image) for sample in progress(training, "colours"))
-    spec = InputSpec(settings.width, settings.height, channels, settings.fit, settings.scale)
+    taught = (*map(min, zip(*sizes, strict=True)), *map(max, zip(*sizes, strict=True)))
+    spec = replace(grey, channels=channels, taught=taught)
     return Data(dataset, training, choosing, deciding, spec)
 
 
-def _require_lessons(dataset: Dataset, parts: dict[str, Sequence[Sample]]) -> None:
-    """Every part needs defects, drawn ones; good samples too, or the gate always opens."""
-    without_good = all(sample.defective for sample in dataset.samples)
-    for name, samples in parts.items():
-        drawn = sum(s.defective and s.drawing is not None for s in samples)
-        good = sum(not sample.defective for sample in samples)
-        for count, word in ((drawn, "drawn defects"), (good or without_good, "good samples")):
-            if not count:
-                raise DataError(
-                    f"{dataset.root}: no {word} among the {len(samples)} samples of split {name}; "
-                    "a gate needs both, add some"
-                )
-    if without_good:
+def _require_lessons(dataset: Dataset) -> None:
+    for problem in lacking(dataset):
+        raise DataError(f"{dataset.root}: {problem}")
+    if all(sample.defective for sample in dataset.samples):
         console.print(
             f"{dataset.root}: has no good samples, so no gate can be learned: it stays open, and "
             "every sample will be drawn",
             soft_wrap=True,
             markup=False,
         )
-
-
-def _refuse_vague_labels(
-    dataset: Dataset, training: Sequence[Sample], fit: Fit, *, classifier: bool
-) -> None:
-    """A label without a drawing needs a classifier, and must say of what class, of which tile."""
-    names = dataset.class_names
-    for sample in training:
-        if sample.drawing or not sample.defective:
-            continue
-        if not classifier:
-            raise DataError(
-                f"{sample.image}: is labelled defective and not drawn; only a classifier learns "
-                "from that: draw it, or train without --no-classifier"
-            )
-        if fit is Fit.TILE:
-            raise DataError(
-                f"{sample.image}: is labelled defective and not drawn, so with --fit tile nobody "
-                "knows which tile shows it; draw it, or use another --fit"
-            )
-        if len(names) > 1 and sample.kind not in names:
-            raise DataError(
-                f"{sample.image}: is labelled '{sample.kind}' and not drawn, and that is none of "
-                f"the classes {list(names)}; draw it, or name its class"
-            )
 
 
 def _network(settings: TrainSettings, data: Data) -> JointNetwork:
@@ -323,8 +335,12 @@ def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, cos
 
 def _show(title: str, metrics: Metrics) -> None:
     names = {"Seg_mIoU": "seg_miou", "Seg_Recall": "seg_recall", "AP": "image_ap"}
-    values = "  ".join(f"{name} {metrics[key] or 0:.3f}" for name, key in names.items())
+    values = "  ".join(f"{name} {_told(metrics[key])}" for name, key in names.items())
     console.print(f"{title}  {values}", soft_wrap=True)
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:

@@ -34,7 +34,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, source: str) -> str | No
         found = _from_hub(name)
     else:
         found = _from_file(Path(source))
-    _fill(encoder, found, f"--weights {source}: the encoder {name}")
+    _fill(encoder, name, found, f"--weights {source}: the encoder {name}")
     return None
 
 
@@ -78,18 +78,44 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _fill(encoder: nn.Module, found: dict[str, Tensor], where: str) -> None:
+def _fill(encoder: nn.Module, name: str, found: dict[str, Tensor], where: str) -> None:
     """By name; where the names are others, in order, since the layers come in one."""
-    state = encoder.state_dict()
-    plain = {name.replace(".", "_"): value for name, value in found.items()}
-    names = [name.replace(".", "_") for name in state]
-    values = [plain[name] for name in names] if plain.keys() >= set(names) else list(found.values())
-    for (name, own), value in zip(state.items(), values, strict=False):
+    state, found = _without_counts(encoder.state_dict()), _without_counts(found)
+    plain = {_plain(key): (key, value) for key, value in found.items()}
+    if plain.keys() >= set(map(_plain, state)):
+        _refuse_more(name, found, where)
+        given = [plain[_plain(key)] for key in state]
+    else:
+        given = list(found.items())
+    for (key, own), (other, value) in zip(state.items(), given, strict=False):
         if own.shape != value.shape:
             raise ModelError(
-                f"{where} has {tuple(own.shape)} at {name}, there it is {tuple(value.shape)}; "
+                f"{where} has {tuple(own.shape)} at {key}, there {other} is {tuple(value.shape)}; "
                 "give the weights of this encoder"
             )
-    if len(values) < len(state):
-        raise ModelError(f"{where} has {len(state)} tensors, there are {len(values)}")
-    encoder.load_state_dict(dict(zip(state, values, strict=False)))
+    if len(given) < len(state):
+        raise ModelError(f"{where} has {len(state)} tensors, there are {len(given)}")
+    values = [value for _, value in given]
+    encoder.load_state_dict(dict(zip(state, values, strict=False)), strict=False)
+
+
+def _refuse_more(name: str, found: dict[str, Tensor], where: str) -> None:
+    """Refuse a deeper network, which holds this one; but for what the encoder leaves out."""
+    import timm
+
+    own = set(map(_plain, timm.create_model(name).state_dict()))
+    for key in found:
+        if _plain(key) not in own:
+            raise ModelError(
+                f"{where} has no {key}, which is there; give the weights of this encoder"
+            )
+
+
+def _without_counts(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without how many batches each norm has seen: it is no weight, and older files lack it."""
+    return {k: value for k, value in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _plain(key: str) -> str:
+    """A tensor's name as both a whole network and a feature pyramid have it."""
+    return key.replace(".", "_")

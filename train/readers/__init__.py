@@ -45,7 +45,11 @@ def format_of(root: Path) -> str:
     for name, reader in FORMATS.items():
         if reader.detects(root):
             return name
+    if not root.is_dir():
+        what = "is a file; name its folder" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}")
     raise DataError(
-        f"{root}: no dataset; expected one of the layouts {', '.join(FORMATS)} "
-        "(see train/README.md), or PATH::format"
+        f"{root}: no dataset; put images into its folder images, and masks of the defective ones, "
+        "white on black and named as they are, into masks, or take another of the layouts "
+        f"{', '.join(FORMATS)} (see train/README.md), or PATH::format"
     )

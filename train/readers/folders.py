@@ -20,6 +20,10 @@ from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
+BAD = re.compile(
+    "bad|ng|nok|not.?ok|scrap|defect(s|ive)?|anomal(y|ies|ous)|fault(s|y)?|reject(s|ed)?",
+    re.IGNORECASE,
+)
 LABELS = re.compile("mask|label|annot|ground|gt", re.IGNORECASE)  # what others call the folder
 Counts = npt.NDArray[np.intp]
 
@@ -100,6 +104,8 @@ def _masks(part: Path) -> dict[Path, Path]:
 def _refuse_unread(part: Path, samples: list[Sample]) -> None:
     """Refuse an image without a mask that another file or folder seems to have one for.
 
+    Or whose own folder is called bad.
+
     Raises:
         DataError: there is one; it would be taught as good.
     """
@@ -111,8 +117,15 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
         for path in files_in(folder)
     }
     for sample in samples:
-        path = unread.get(sample.image.with_suffix(""))
-        if path and sample.drawing is None:
+        if sample.drawing:
+            continue
+        folders = sample.image.relative_to(part / IMAGES).parts[:-1]
+        if bad := next(filter(BAD.fullmatch, folders), None):
+            raise DataError(
+                f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
+                "draw its defect, or list the set in a split.csv, with label 1 and no mask"
+            )
+        if path := unread.get(sample.image.with_suffix("")):
             raise DataError(
                 f"{path}: has the name of an image and is not read, so the image would count as "
                 f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"

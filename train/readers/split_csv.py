@@ -38,7 +38,7 @@ def read(root: Path) -> Listing:
     masks = [s.drawing.path for s in samples if isinstance(s.drawing, MaskFile) and s.defective]
     if all(path.is_file() for path in masks) and holds_indices(masks):
         return Listing(tuple(samples), _names_of_indices(samples))
-    names = tuple(sorted({sample.kind for sample in samples if sample.defective}))
+    names = _names_of_kinds(samples)
     return Listing(tuple(_as_binary(sample, names) for sample in samples), names)
 
 
@@ -69,6 +69,13 @@ def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> S
         split=row["split"],
         group=row["group"] or row["file"],
     )
+
+
+def _names_of_kinds(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The classes of the defects; a mere label without one says none, where others do."""
+    defective = [sample for sample in samples if sample.defective]
+    named = {sample.kind for sample in defective if sample.drawing or sample.kind != DEFECT}
+    return tuple(sorted(named or {sample.kind for sample in defective}))
 
 
 def _as_binary(sample: Sample, names: Sequence[str]) -> Sample:

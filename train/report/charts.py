@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,9 +11,12 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.cells import cell_len, set_cell_size
 
+from runtime.spec import Limits
 from train.breakdown import Part
 from train.metrics import Outcome
+from train.report.scores import Scale, bin_edges, scale_of
 
 # What a chart is drawn with, and the page's name for it: the page knows whether it is dark.
 INK, MUTED, GOOD, DEFECTIVE, WRONG, BESIDE = (f"#{n:06x}" for n in range(0x1F0001, 0x1F0007))
@@ -25,7 +29,9 @@ COLOURS = {
     BESIDE: "var(--beside)",
 }
 SERIES = (DEFECTIVE, BESIDE)
-BINS = 40
+LINES = ("solid", "dashed")
+SCORE_TICKS = (1e-6, 1e-4, 0.01, 0.5, 0.99, 0.9999, 1 - 1e-6)
+LABEL_LETTERS = 40
 STYLE: dict[Any, object] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -45,29 +51,25 @@ STYLE: dict[Any, object] = {
 Parts: TypeAlias = Mapping[str, Sequence[Part]]
 
 
-def score_histogram(outcomes: Sequence[Outcome], threshold: float) -> Markup:
-    """Good samples above, defective ones below, the threshold between; red is on its wrong side."""
+def score_histogram(outcomes: Sequence[Outcome], limits: Limits) -> Markup:
+    """Good samples above, defective ones below, with the limits; red is on their wrong side.
+
+    The threshold is drawn through, the end of what a person sees dashed: that is no wrong side.
+    """
+    marks = [limits.threshold]
+    if limits.review_below > limits.threshold:
+        marks.append(limits.review_below)
+    good = [o.score for o in outcomes if not o.defective]
+    defective = [o.score for o in outcomes if o.defective]
     with mpl.rc_context(STYLE):
         figure = Figure((5.2, 3.2), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        edges = bin_edges(threshold)
-        good = [o.score for o in outcomes if not o.defective]
-        defective = [o.score for o in outcomes if o.defective]
-        _bars(above, good, edges, threshold, (GOOD, WRONG))
-        _bars(below, defective, edges, threshold, (WRONG, DEFECTIVE))
+        _bars(above, good, marks, marks[-1], (GOOD, WRONG))
+        _bars(below, defective, marks, marks[0], (WRONG, DEFECTIVE))
         above.set_ylabel("good")
         below.set_ylabel("defective")
-        below.set_xlabel("score")
+        _score_axis(below, scale_of(marks))
         return _svg(figure, "scores")
-
-
-def bin_edges(threshold: float) -> list[float]:
-    """About forty bins of [0, 1], one of whose edges is the threshold."""
-    edge = min(max(threshold, 0.0), 1.0)
-    n_below = round(BINS * edge)
-    below = np.linspace(0, edge, max(1, n_below) + 1)
-    above = np.linspace(edge, 1, max(1, BINS - n_below) + 1)
-    return [float(value) for value in np.unique([*below, *above])]
 
 
 def count_ticks(top: int) -> list[int]:
@@ -85,9 +87,7 @@ def precision_recall(models: Mapping[str, Sequence[Outcome]]) -> Markup:
     with mpl.rc_context(STYLE):
         figure = Figure((5.2, 3.2), layout="constrained")
         axes = figure.subplots()
-        for (title, outcomes), colour, line in zip(
-            models.items(), SERIES, ("solid", "dashed"), strict=False
-        ):
+        for (title, outcomes), colour, line in zip(models.items(), SERIES, LINES, strict=False):
             _curve(axes, outcomes, title, colour, line)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall", ylabel="precision")
         if axes.lines:
@@ -105,7 +105,7 @@ def recall_of_parts(name: str, models: Parts) -> Markup:
         for index, (title, parts) in enumerate(models.items()):
             _whiskers(axes, parts, rows, index, title)
         axes.set(xlim=(-0.02, 1.02), ylim=(-len(rows) + 0.4, 0.6), xlabel="recall of the gate")
-        axes.set_yticks(list(rows.values()), list(rows))
+        axes.set_yticks(list(rows.values()), [_label(name) for name in rows])
         axes.grid(axis="x", color=MUTED, alpha=0.25)
         return _svg(figure, name)
 
@@ -113,18 +113,32 @@ def recall_of_parts(name: str, models: Parts) -> Markup:
 def _bars(
     axes: Axes,
     scores: Sequence[float],
-    edges: Sequence[float],
-    threshold: float,
+    marks: Sequence[float],
+    turn: float,
     colours: tuple[str, str],
 ) -> None:
-    """A bar for each bin, its height the root of its count, so that a single sample is seen."""
+    """A bar for each bin, its height the root of its count, so that a single sample is seen.
+
+    `colours` are those of the scores below `turn`, and from there on.
+    """
+    edges, place = bin_edges(marks), scale_of(marks).place
     counts, _ = np.histogram(np.clip(scores, 0, 1), edges)
-    colour = [colours[int(left >= threshold)] for left in edges[:-1]]
-    axes.bar(edges[:-1], np.sqrt(counts), np.diff(edges), align="edge", color=colour)
-    axes.axvline(min(threshold, 1.0), color=INK, linewidth=1)
+    places = np.array([place(edge) for edge in edges])
+    full = np.flatnonzero(counts)
+    colour = [colours[int(edges[left] >= turn)] for left in full]
+    widths = np.diff(places)[full]
+    axes.bar(places[full], np.sqrt(counts[full]), widths, align="edge", color=colour)
+    for mark, line in zip(marks, LINES, strict=False):
+        axes.axvline(place(mark), color=INK, linewidth=1, linestyle=line)
     ticks = count_ticks(int(counts.max(initial=0)))
     axes.set_yticks(np.sqrt(ticks), [str(n) for n in ticks])
-    axes.set_xlim(0, 1)
+    axes.set_xlim(places[0], places[-1])
+
+
+def _score_axis(axes: Axes, scale: Scale) -> None:
+    axes.set_xlabel("score, in log-odds" if scale.by_odds else "score")
+    if scale.by_odds:
+        axes.set_xticks([scale.place(s) for s in SCORE_TICKS], [f"{s:g}" for s in SCORE_TICKS])
 
 
 def _curve(axes: Axes, outcomes: Sequence[Outcome], title: str, colour: str, line: str) -> None:
@@ -167,10 +181,18 @@ def _whiskers(
     )
 
 
+def _label(name: str) -> str:
+    """At most forty letters, of wide ones half as many: the table beside has the whole name."""
+    if cell_len(name) <= LABEL_LETTERS:
+        return name
+    return set_cell_size(name, LABEL_LETTERS - 1).rstrip() + "…"
+
+
 def _svg(figure: Figure, name: str) -> Markup:
     """The drawing alone, without the file around it; the same bytes for the same figure."""
     written = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the letters are the browser's
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     text = written.getvalue()
     text = text[text.index("<svg") :]

@@ -67,8 +67,9 @@ class Worst:
 class Gallery:
     """What went wrong, and what two models see differently.
 
-    Misses, the most visible first; false alarms, the highest score first; differing verdicts, and
-    the samples named in `flipped`, the smallest defects first and good samples last.
+    Misses, the most visible first; false alarms, the highest score first, what a person sees among
+    them; differing verdicts, and the samples named in `flipped`, the smallest defects first and
+    good samples last.
     """
 
     def __init__(self, flipped: Collection[str] = ()) -> None:

@@ -9,14 +9,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from runtime.images import readable
 from runtime.inspection import answer_to
 from runtime.record import write_atomically
+from runtime.verdict import Answer
 from train.breakdown import Part
-from train.dataset import Dataset
+from train.dataset import ALL, Dataset
 from train.intervals import Interval, difference_intervals
 from train.measured import Measured
 from train.report.charts import precision_recall, recall_of_parts, score_histogram
 from train.report.gallery import Gallery
+from train.report.scores import score_text
 
 REPORT = "report.html"
 TEMPLATE = "report.html.j2"
@@ -90,7 +93,14 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, percent=_percent, between=_between)
+    environment.filters.update(
+        number=_number,
+        percent=_percent,
+        between=_between,
+        score=score_text,
+        called=_called,
+        readable=lambda path: readable(str(path)),
+    )
     first = measured[0]
     curves = {m.judge.title: m.outcomes for m in measured}
     return environment.get_template(TEMPLATE).render(
@@ -99,7 +109,7 @@ def render(
         models=measured,
         first=first,
         rows=[row for row in ROWS if _says_something(row[0], first)],
-        histogram=score_histogram(first.outcomes, first.judge.inspector.limits.threshold),
+        histogram=score_histogram(first.outcomes, first.judge.inspector.limits),
         curve=precision_recall(curves),
         divisions=_divisions(measured),
         gallery=gallery,
@@ -107,6 +117,8 @@ def render(
         differences=difference_intervals(*(m.outcomes for m in measured)) if measured[1:] else {},
         parity=parity,
         answer_to=answer_to,
+        reviewed=first.answered(Answer.REVIEW),
+        taught=split == ALL and first.judge.data_digest == dataset.digest,
     )
 
 
@@ -148,6 +160,11 @@ def _n_differing(measured: Sequence[Measured]) -> int:
 def _number(value: Any) -> str:
     """Three digits, or a dash for what is undefined."""
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _called(path: Path) -> str:
+    """The name of a folder or file, also where it is given as the one that one is in."""
+    return readable(path.resolve().name)
 
 
 def _percent(value: Any) -> str:

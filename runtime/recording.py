@@ -1,0 +1,43 @@
+"""Keeps frames of a source as images: what a camera sees, to train on."""
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from runtime.errors import say
+from runtime.images import readable, write_png
+from runtime.overlay import picture_of
+from runtime.sources import is_camera, open_source
+
+
+def record_frames(
+    uri: str, out: Path, every_s: float, most: int | None, stop: threading.Event
+) -> Iterator[Path]:
+    """Write frames of `uri` into the folder `out`, at most `most`; gives the file of each.
+
+    Of a camera one every `every_s` seconds, of files all. One that cannot be read is said.
+
+    Raises:
+        SourceError: the source cannot be opened.
+        DataError: a picture cannot be written.
+    """
+    begun = datetime.now(timezone.utc)
+    pause_ns = int(every_s * 1e9) if is_camera(uri) else 0
+    count = due_ns = 0
+    with open_source(uri, 3, stop) as source:
+        for frame in source:
+            if stop.is_set():
+                return
+            if frame.pixels is None:
+                say(f"--camera {readable(uri)}: {frame.source}: {frame.fault}")
+            elif frame.t_capture_ns >= due_ns:
+                due_ns = frame.t_capture_ns + pause_ns
+                path = out / f"{begun:%Y%m%dT%H%M%S%f}-{frame.seq:06d}.png"
+                picture = picture_of(frame)
+                del frame  # a camera wants its memory back
+                write_png(path, picture)
+                yield path
+                count += 1
+                if count == most:
+                    return
