@@ -27,19 +27,24 @@ class InputSpec:
         """(width, height)."""
         return self.width, self.height
 
+    @property
+    def taught_sizes(self) -> str:
+        """What `taught` says, for people; empty without it."""
+        if self.taught is None:
+            return ""
+        least, greatest = (f"{w}x{h}" for w, h in (self.taught[:2], self.taught[2:]))
+        return least if least == greatest else f"{least} to {greatest}"
+
     def unlike(self, size: tuple[int, int]) -> str:
         """Why a part looks another size to the network in frames of `size`; empty if it may not."""
         if self.taught is None or self.fit is Fit.TILE:
             return ""
-        least, greatest = self.taught[:2], self.taught[2:]
-        sides = zip(size, least, greatest, strict=True)
-        if all(low / UNLIKE <= side <= high * UNLIKE for side, low, high in sides):
+        sides = zip(size, self.taught[:2], self.taught[2:], strict=True)
+        if all(least / UNLIKE <= side <= greatest * UNLIKE for side, least, greatest in sides):
             return ""
-        shown = [f"{width}x{height}" for width, height in (size, least, greatest)]
-        known = shown[1] if least == greatest else " to ".join(shown[1:])
         return (
-            f"a frame is {shown[0]}, the model was taught {known}: a part has another size to it; "
-            "set the camera to that, or train on its frames"
+            f"a frame is {size[0]}x{size[1]}, the model was taught {self.taught_sizes}: a part has "
+            "another size to it; set the camera to that, or train on its frames"
         )
 
 

@@ -43,7 +43,8 @@ def _input(manifest: Manifest) -> str:
     spec = manifest.input
     colour = "grey" if spec.channels == 1 else "colour"
     scale = f", scale {spec.scale:g}" if spec.scale != 1 else ""
-    return f"{spec.width}x{spec.height}, {colour}, {spec.fit.value}{scale}"
+    taught = f", taught on frames of {spec.taught_sizes}" if spec.taught else ""
+    return f"{spec.width}x{spec.height}, {colour}, {spec.fit.value}{scale}{taught}"
 
 
 def _gate(manifest: Manifest) -> str:

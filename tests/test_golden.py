@@ -133,7 +133,7 @@ def test_inspect_says_what_the_bundle_is(defectgate, int8_bundle):
     lines = {line[:24].strip(): line[24:].strip() for line in done.stdout.splitlines()}
     manifest = open_bundle(int8_bundle).manifest
     assert lines["precision"] == "int8"
-    assert lines["input"] == "64x64, grey, stretch"
+    assert lines["input"] == "64x64, grey, stretch, taught on frames of 96x96"
     assert lines["promise"] == "none"
     assert lines["gate"] == f"opens at {manifest.limits.threshold:.4f}"
     millions = manifest.work["gate"].multiply_adds / 1e6
