@@ -215,7 +215,8 @@ def _wheel() -> Finding:
 
         from runtime import _native
     except ImportError as error:
-        mend = LIBGL if "libGL" in str(error) else "pip install --force-reinstall ."
+        of_system = "cannot open shared object" in str(error)
+        mend = LIBGL if of_system else "pip install --force-reinstall ."
         return Finding("wheel", Rank.FAULT, str(error), mend)
     return Finding("wheel", Rank.OK, f"its C is loaded from {Path(_native.__file__).parent}")
 

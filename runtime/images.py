@@ -32,19 +32,6 @@ def read_image(path: Path, channels: int) -> Image:
     return image.astype(np.uint8, copy=False)
 
 
-def count_channels(path: Path) -> int:
-    """1 where the image in `path` is grey, 3 where it has colour.
-
-    Raises:
-        DataError: the file is missing, empty or no image.
-    """
-    image = _decode(path, cv2.IMREAD_COLOR)
-    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
-        image[..., 1], image[..., 2]
-    )
-    return 1 if grey else 3
-
-
 def readable(name: str) -> str:
     """A file's name as text that a record can hold, whatever its encoding was."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

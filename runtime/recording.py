@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from runtime.errors import say
+from runtime.errors import SourceError, say
 from runtime.images import readable, write_png
 from runtime.overlay import picture_of
+from runtime.sinks import require_room
 from runtime.sources import is_camera, open_source
 
 
@@ -16,28 +17,35 @@ def record_frames(
 ) -> Iterator[Path]:
     """Write frames of `uri` into the folder `out`, at most `most`; gives the file of each.
 
-    Of a camera one every `every_s` seconds, of files all. One that cannot be read is said.
+    Of a camera one every `every_s` seconds, of files all. Why one cannot be read is said once.
 
     Raises:
-        SourceError: the source cannot be opened.
-        DataError: a picture cannot be written.
+        SourceError: the source cannot be opened, or gives no frame that can be read.
+        DataError: a picture cannot be written, or would leave the disk too full.
     """
     begun = datetime.now(timezone.utc)
     pause_ns = int(every_s * 1e9) if is_camera(uri) else 0
-    count = due_ns = 0
+    count, due_ns, said = 0, 0, None
     with open_source(uri, 3, stop) as source:
         for frame in source:
             if stop.is_set():
                 return
+            picture = None
             if frame.pixels is None:
-                say(f"--camera {readable(uri)}: {frame.source}: {frame.fault}")
+                if frame.fault != said:
+                    say(f"--camera {readable(uri)}: {frame.source}: {frame.fault}")
+                said = frame.fault
             elif frame.t_capture_ns >= due_ns:
                 due_ns = frame.t_capture_ns + pause_ns
                 path = out / f"{begun:%Y%m%dT%H%M%S%f}-{frame.seq:06d}.png"
                 picture = picture_of(frame)
-                del frame  # a camera wants its memory back
+            del frame  # a camera wants its memory back
+            if picture is not None:
+                require_room(out)
                 write_png(path, picture)
                 yield path
                 count += 1
                 if count == most:
                     return
+    if count == 0 and not stop.is_set():
+        raise SourceError(f"--camera {readable(uri)}: gave no frame that can be saved")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Any, TextIO
 
@@ -114,8 +114,13 @@ class Pictures:
             with suppress(Full):
                 self._queue.put(None, timeout=limit)
                 self._thread.join(limit)
-            if self._thread.is_alive():
-                self._lose("the disk hangs; save elsewhere")
+        if self._thread.is_alive():
+            self._lose("the disk hangs or is too slow; save elsewhere")
+            with suppress(Empty):
+                while True:
+                    self._queue.get_nowait()
+            self._queue.put(None)
+            self._thread.join(HANG_S)  # Python must not end while it is at a picture
         return self._asked - self._written
 
     def require_all(self) -> None:
@@ -134,22 +139,31 @@ class Pictures:
         while job := self._queue.get():
             name, draw = job
             try:
-                self._require_reserve()
+                require_room(self._folder)
                 write_png(self._folder / name, draw())
                 self._written += 1
             except Exception as error:  # noqa: BLE001 - else nobody would empty the queue
                 self._lose(str(error).replace(str(self._folder / name), "a picture"))
-
-    def _require_reserve(self) -> None:
-        disk = shutil.disk_usage(self._folder)
-        if disk.free < (reserve := min(RESERVE * disk.total, MOST_RESERVE)):
-            raise DataError(f"less than {reserve / 1e6:.0f} MB of the disk are free; free some")
 
     def _lose(self, why: str) -> None:
         """Said once, until there is another reason."""
         if why != self._why:
             say(f"--save-overlays {self._folder}: {why}")
         self._why = why
+
+
+def require_room(folder: Path) -> None:
+    """Make the folder of a picture, which may have been moved away.
+
+    Raises:
+        DataError: its disk is so full that a picture would take the room of verdicts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    disk = shutil.disk_usage(folder)
+    if disk.free < (reserve := min(RESERVE * disk.total, MOST_RESERVE)):
+        raise DataError(
+            f"{folder}: less than {reserve / 1e6:.0f} MB of its disk are free; free some"
+        )
 
 
 def write_line(lines: TextIO, record: dict[str, Any]) -> None:

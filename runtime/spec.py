@@ -36,15 +36,15 @@ class InputSpec:
         return least if least == greatest else f"{least} to {greatest}"
 
     def unlike(self, size: tuple[int, int]) -> str:
-        """Why a part looks another size to the network in frames of `size`; empty if it may not."""
-        if self.taught is None or self.fit is Fit.TILE:
+        """Why a part may look another size to the network in frames of `size`; else empty."""
+        if self.taught is None:
             return ""
         sides = zip(size, self.taught[:2], self.taught[2:], strict=True)
         if all(least / UNLIKE <= side <= greatest * UNLIKE for side, least, greatest in sides):
             return ""
         return (
-            f"a frame is {size[0]}x{size[1]}, the model was taught {self.taught_sizes}: a part has "
-            "another size to it; set the camera to that, or train on its frames"
+            f"a frame is {size[0]}x{size[1]}, the model was taught {self.taught_sizes}: a part may "
+            "have another size or shape to it; set the camera to that, or train on its frames"
         )
 
 

@@ -27,6 +27,15 @@ def test_frames_are_saved_as_they_are(defectgate, tmp_path):
     assert np.array_equal(saved, drawn)
 
 
+def test_where_nothing_can_be_saved_it_is_an_error(defectgate, tmp_path):
+    (tmp_path / "c.png").write_bytes(b"no image")
+    done = defectgate("record", "--camera", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    *_, said = done.stderr.splitlines()
+    assert said == f"SourceError: --camera {tmp_path}: gave no frame that can be saved"
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_more_are_saved_than_asked_for(defectgate, tmp_path):
     draw(tmp_path / "seen", "a.png", "b.png", "c.png")
     for number in (1, 2):

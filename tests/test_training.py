@@ -220,7 +220,7 @@ def test_a_line_scan_that_cannot_be_stretched_is_refused_before_the_run(line_sca
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_changes_in_the_run_is_named(line_scan, tmp_path, workers, monkeypatch):
-    monkeypatch.setattr("train.training.check_size", lambda *_: (64, 64))
+    monkeypatch.setattr("train.training.check_shape", lambda *_: (64, 64, 1))
     root, image = line_scan("train")
     with pytest.raises(DataError, match=rf"^{image}: .*; cut it with --fit tile$"):
         train(TrainSettings(root, tmp_path / "run", **QUICK | {"epochs": 2, "workers": workers}))

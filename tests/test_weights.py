@@ -46,6 +46,14 @@ def test_weights_of_a_deeper_network_are_refused(name, deeper, tmp_path):
         load_encoder_weights(encoder(name), name, str(path))
 
 
+def test_another_head_is_left_out(tmp_path):
+    trained, fresh, path = timm.create_model("resnet18"), encoder("resnet18"), tmp_path / "w.pth"
+    weights = {n: v for n, v in trained.state_dict().items() if not n.startswith("fc.")}
+    torch.save(weights | {"fc.1.weight": torch.zeros(3, 512), "head.bias": torch.zeros(9)}, path)
+    load_encoder_weights(fresh, "resnet18", str(path))
+    assert torch.equal(fresh.layer4[1].conv2.weight, trained.layer4[1].conv2.weight)
+
+
 @pytest.mark.parametrize("prefix", ["", "backbone."])
 def test_files_that_do_not_count_batches_are_read(prefix, tmp_path):
     trained, fresh, path = timm.create_model("resnet18"), encoder("resnet18"), tmp_path / "w.pth"

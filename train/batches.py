@@ -128,18 +128,19 @@ class TrainingTiles(Dataset[Example]):
         return torch.tensor([float(len(names) == 1 or sample.kind == name) for name in names])
 
 
-def check_size(sample: Sample, spec: InputSpec) -> tuple[int, int]:
-    """Refuse a sample whose image cannot be brought to the input; gives its (width, height).
+def check_shape(sample: Sample, spec: InputSpec) -> tuple[int, int, int]:
+    """(width, height, channels) of a sample's image, of 3 channels where it has colour.
 
     Raises:
-        DataError: unreadable, or more than 128 times as wide or as high.
+        DataError: unreadable, or more than 128 times as wide or as high as the input.
     """
-    frame = read_image(sample.image, channels=1)
-    height, width = frame.shape
+    frame = read_image(sample.image, channels=3)
+    height, width, _ = frame.shape
     tile = tiles((width, height), spec.size, spec.fit, scale=spec.scale)[0]
+    grey = np.ascontiguousarray(frame[..., 0])
     with _said_of(sample):
-        _preprocessed(frame, PixelFormat.GREY, tile, spec)
-    return width, height
+        _preprocessed(grey, PixelFormat.GREY, tile, spec)
+    return width, height, 1 if (frame == grey[..., None]).all() else 3
 
 
 @contextmanager

@@ -18,13 +18,18 @@ def lacking(dataset: Dataset) -> Iterator[str]:
     without_good = all(sample.defective for sample in dataset.samples)
     for name, samples in _parts(dataset):
         defective = sum(sample.defective for sample in samples)
-        if not any(sample.defective and sample.drawing for sample in samples):
+        if not defective:
+            yield (
+                f"no defective samples among the {len(samples)} of split {name}; add some, with "
+                "their masks"
+            )
+        elif not any(sample.defective and sample.drawing for sample in samples):
             yield (
                 f"no drawn defects among the {len(samples)} samples of split {name}: {defective} "
                 "are defective, none is drawn; draw masks for some in train and in both halves "
                 "of val"
             )
-        if defective == len(samples) and not without_good:
+        if samples and defective == len(samples) and not without_good:
             yield (
                 f"no good samples among the {len(samples)} samples of split {name}; a gate needs "
                 "good ones beside the defective, add some"

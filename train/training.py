@@ -20,12 +20,12 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from runtime.errors import DataError, ModelError
-from runtime.images import count_channels, readable
+from runtime.images import readable
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
 from runtime.spec import InputSpec, Limits
 from train.average import follow
-from train.batches import Example, TrainingTiles, check_size
+from train.batches import Example, TrainingTiles, check_shape
 from train.checkpoint import (
     RECORD,
     SCHEMA,
@@ -94,12 +94,12 @@ def train(settings: TrainSettings) -> ModelRecord:
         begun = time.monotonic()
         with _enough_memory(settings):
             loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
-        with _first_alone(fabric) as is_first:
+        with _enough_memory(settings), _first_alone(fabric) as is_first:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
                 _log(settings, epoch, loss, _validate(average, data), cost)
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
-    with _first_alone(fabric) as is_first:
+    with _enough_memory(settings), _first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
     return load_record(settings.out)
@@ -139,15 +139,15 @@ def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
 def _first_alone(fabric: lightning_fabric.Fabric) -> Iterator[bool]:
     """Gives whether this process is the first; the others wait for it, and with an error end too.
 
-    They end with its exit status, and it alone says why.
+    It alone says why, and has the exit status: launchers kill those beside one that fails.
     """
     try:
         yield fabric.is_global_zero
-    except Exception as error:
-        fabric.broadcast(getattr(error, "exit_status", 1))
+    except Exception:
+        fabric.broadcast(1)
         raise
-    if status := fabric.broadcast(0):
-        sys.exit(status)
+    if fabric.broadcast(0):
+        sys.exit()
 
 
 @contextmanager
@@ -185,13 +185,14 @@ def _read_data(settings: TrainSettings) -> Data:
     choosing, deciding = divide_by_group(validation)
     _require_lessons(dataset)
     grey = InputSpec(settings.width, settings.height, 1, settings.fit, settings.scale)
-    sizes = []
+    shapes = []
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
-        sizes.append(check_size(sample, grey))
+        shapes.append(check_shape(sample, grey))
     refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
-    channels = max(count_channels(sample.image) for sample in progress(training, "colours"))
-    taught = (*map(min, zip(*sizes, strict=True)), *map(max, zip(*sizes, strict=True)))
+    channels = max(shape[2] for shape in shapes[: len(training)])
+    sizes = list(zip(*(shape[:2] for shape in shapes), strict=True))
+    taught = (*map(min, sizes), *map(max, sizes))
     spec = replace(grey, channels=channels, taught=taught)
     return Data(dataset, training, choosing, deciding, spec)
 

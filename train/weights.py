@@ -83,7 +83,7 @@ def _fill(encoder: nn.Module, name: str, found: dict[str, Tensor], where: str) -
     state, found = _without_counts(encoder.state_dict()), _without_counts(found)
     plain = {_plain(key): (key, value) for key, value in found.items()}
     if plain.keys() >= set(map(_plain, state)):
-        _refuse_more(name, found, where)
+        _refuse_more(name, state, found, where)
         given = [plain[_plain(key)] for key in state]
     else:
         given = list(found.items())
@@ -99,13 +99,14 @@ def _fill(encoder: nn.Module, name: str, found: dict[str, Tensor], where: str) -
     encoder.load_state_dict(dict(zip(state, values, strict=False)), strict=False)
 
 
-def _refuse_more(name: str, found: dict[str, Tensor], where: str) -> None:
-    """Refuse a deeper network, which holds this one; but for what the encoder leaves out."""
+def _refuse_more(name: str, state: dict[str, Tensor], found: dict[str, Tensor], where: str) -> None:
+    """Refuse a deeper network, which holds this one; whatever head it has."""
     import timm
 
     own = set(map(_plain, timm.create_model(name).state_dict()))
+    parts = {_plain(key).partition("_")[0] for key in state}
     for key in found:
-        if _plain(key) not in own:
+        if _plain(key) not in own and _plain(key).partition("_")[0] in parts:
             raise ModelError(
                 f"{where} has no {key}, which is there; give the weights of this encoder"
             )

@@ -7,6 +7,7 @@ such a file.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def read(root: Path) -> Listing:
     if not samples:
         raise DataError(f"{root / IMAGES}: holds no image; put the samples there")
     refuse_orphans(sorted(set(masks.values()) - used))
+    _refuse_bad(samples)
     _refuse_strays(root, samples)
     return Listing(tuple(samples), names)
 
@@ -104,8 +106,6 @@ def _masks(part: Path) -> dict[Path, Path]:
 def _refuse_unread(part: Path, samples: list[Sample]) -> None:
     """Refuse an image without a mask that another file or folder seems to have one for.
 
-    Or whose own folder is called bad.
-
     Raises:
         DataError: there is one; it would be taught as good.
     """
@@ -117,18 +117,27 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
         for path in files_in(folder)
     }
     for sample in samples:
-        if sample.drawing:
-            continue
-        folders = sample.image.relative_to(part / IMAGES).parts[:-1]
-        if bad := next(filter(BAD.fullmatch, folders), None):
-            raise DataError(
-                f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
-                "draw its defect, or list the set in a split.csv, with label 1 and no mask"
-            )
-        if path := unread.get(sample.image.with_suffix("")):
+        path = unread.get(sample.image.with_suffix(""))
+        if path and sample.drawing is None:
             raise DataError(
                 f"{path}: has the name of an image and is not read, so the image would count as "
                 f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"
+            )
+
+
+def _refuse_bad(samples: Sequence[Sample]) -> None:
+    """Refuse an image without a mask in a folder that is called bad.
+
+    Raises:
+        DataError: there is one; it would be taught as good.
+    """
+    for sample in samples:
+        bad = next(filter(BAD.fullmatch, Path(sample.name).parts[:-1]), None)
+        if bad and sample.drawing is None:
+            raise DataError(
+                f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
+                "draw its defect, or an empty mask if it is good, or list the set in a split.csv, "
+                "where it has label 1 and no mask"
             )
 
 
