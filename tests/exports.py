@@ -1,5 +1,6 @@
 """Exports asked for in tests, and what they leave."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from calibration.settings import CalibrationSettings
 from export.exporting import ExportSettings, export
 from export.judging import Promise
+from runtime.manifest import open_bundle, seal_bundle
 
 
 def settings_of(run, out, **changes):
@@ -29,6 +31,15 @@ def files_of(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def sealed(bundle, out, **changes):
+    """A copy of `bundle`, other `limits` or `provenance` in its manifest."""
+    copied = shutil.copytree(bundle, out)
+    manifest = open_bundle(copied).manifest
+    parts = {name: replace(getattr(manifest, name), **part) for name, part in changes.items()}
+    seal_bundle(copied, replace(manifest, **parts))
+    return copied
 
 
 def assert_refused(error, said, wanted):

@@ -1,8 +1,6 @@
 """The loop from a source to lines of JSON: every frame gets a verdict, and the counts add up."""
 
-import json
 import math
-import re
 import shutil
 import threading
 from dataclasses import replace
@@ -10,11 +8,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from pycocotools import mask as coco
+from loops import assert_conserved, grey, lines_of, run
 
 import runtime.engines
 import runtime.loop
-from runtime.errors import DataError, EngineError, SourceError
+from runtime.errors import EngineError, SourceError
 from runtime.loop import run_source
 from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
@@ -35,32 +33,6 @@ def judged(int8_bundle, images, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "verdicts.jsonl"
     run_source(open_bundle(int8_bundle), str(images), out, None, None)
     return out
-
-
-def lines_of(out):
-    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-
-
-def run(bundle, source, out, overlays=None, frames=None):
-    """Header, verdicts and counts of a run that ended well; the counts add up."""
-    counts = run_source(open_bundle(bundle), str(source), out, overlays, frames)
-    header, *verdicts, last = lines_of(out)
-    assert last == counts.record()
-    assert_conserved(verdicts, last)
-    return header, verdicts, last
-
-
-def assert_conserved(verdicts, counts):
-    assert counts["type"] == "counts"
-    assert {line["type"] for line in verdicts} <= {"verdict"}
-    assert counts["samples"] == len(verdicts) == counts["OK"] + counts["NG"] + counts["UNKNOWN"]
-    for answer in ("OK", "NG", "UNKNOWN"):
-        assert counts[answer] == sum(line["verdict"] == answer for line in verdicts)
-    assert counts["dropped"] == sum(line["dropped"] for line in verdicts)
-
-
-def grey(*paths):
-    return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
 
 
 def write_video(path, pictures):
@@ -200,16 +172,6 @@ def test_a_device_that_is_no_camera_is_said(int8_bundle, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_output_that_cannot_be_written_is_said(int8_bundle, images, tmp_path):
-    (tmp_path / "file").write_text("is no folder", encoding="utf-8")
-    for out in ("/dev/full", tmp_path / "file" / "lines"):
-        with pytest.raises(DataError, match=f"--out {out}: cannot be written"):
-            run(int8_bundle, images, type(tmp_path)(out))
-    with pytest.raises(DataError, match=f"--save-overlays {tmp_path / 'file'}: "):
-        run(int8_bundle, images, tmp_path / "lines", overlays=tmp_path / "file")
-    assert not (tmp_path / "lines").exists()
-
-
 def test_a_broken_network_is_said(int8_bundle, images, tmp_path):
     shutil.copytree(int8_bundle, tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
@@ -217,28 +179,6 @@ def test_a_broken_network_is_said(int8_bundle, images, tmp_path):
     with pytest.raises(EngineError, match=r"mask\.onnx: onnxruntime cannot load it"):
         run_source(bundle, str(images), tmp_path / "lines", None, None)
     assert not (tmp_path / "lines").exists()
-
-
-def test_pictures_that_were_lost_are_counted_in_the_last_line(int8_bundle, images, tmp_path):
-    overlays = tmp_path / "pictures"
-    *_, counts = run(int8_bundle, images, tmp_path / "lines", overlays)
-    assert counts["pictures_lost"] == 0
-    *_, counts = run(int8_bundle, images, tmp_path / "lines")
-    assert "pictures_lost" not in counts
-
-
-def test_a_picture_that_is_lost_fails_the_run_after_its_counts(
-    int8_bundle, images, tmp_path, monkeypatch
-):
-    def full(_):
-        raise DataError("the disk is full")
-
-    monkeypatch.setattr("runtime.sinks.require_room", full)
-    out = tmp_path / "lines"
-    with pytest.raises(DataError, match="pictures were lost: the disk is full"):
-        run_source(open_bundle(int8_bundle), str(images), out, tmp_path / "pictures")
-    *_, counts = lines_of(out)
-    assert counts["pictures_lost"] == counts["NG"] > 0
 
 
 def test_frames_of_another_size_than_was_taught_are_said_once(
@@ -262,39 +202,6 @@ def test_frames_between_those_that_were_taught_are_alike(size, is_alike):
     spec = InputSpec(64, 64, 1, taught=(400, 300, 500, 400))
     assert (spec.unlike(size) == "") == is_alike
     assert replace(spec, taught=None).unlike(size) == ""
-
-
-def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, tmp_path):
-    overlays = tmp_path / "pictures" / "of" / "today"
-    header, verdicts, counts = run(int8_bundle, images, tmp_path / "lines", overlays)
-    begun = re.sub(r"\+.*|\W", "", header["begun"])
-    seqs = [f"{line['seq']:06d}" for line in verdicts if line["verdict"] == "NG"]
-    expected = {f"{begun}-{seq}.png" for seq in seqs}
-    assert {path.name for path in overlays.iterdir()} == expected
-    assert len(expected) == counts["NG"]
-    (still,) = grey(sorted(images.iterdir())[int(min(seqs))])
-    picture = cv2.imread(str(overlays / min(expected)))
-    assert picture.shape == (96 + 22, 96, 3)  # a caption on top
-    untouched = np.all(picture[22:] == still[..., None], axis=2)
-    assert 0.3 < untouched.mean() < 1
-    run(int8_bundle, images, tmp_path / "lines", overlays)
-    assert expected < {path.name for path in overlays.iterdir()}  # a restart loses none
-
-
-def test_the_masks_are_in_the_lines_where_asked_for(defectgate, int8_bundle, images):
-    done = defectgate("runtime", "--camera", images, "--bundle", int8_bundle, "--rle")
-    assert (done.returncode, done.stderr) == (0, "")
-    verdicts = [json.loads(line) for line in done.stdout.splitlines()[1:-1]]
-    drawn = [line for line in verdicts if line["defects"]]
-    assert drawn
-    assert [line["seq"] for line in verdicts if "masks" in line] == [
-        line["seq"] for line in verdicts if line["verdict"] == "NG"
-    ]
-    for line in drawn:
-        (mask,) = line["masks"]
-        share = coco.area({"size": mask["size"], "counts": mask["counts"]}) / np.prod(mask["size"])
-        area_px = sum(defect["area_px"] for defect in line["defects"])
-        assert share * 96 * 96 == pytest.approx(area_px, abs=0.1)
 
 
 def test_the_mask_head_runs_only_where_the_gate_opens(int8_bundle, images, tmp_path, monkeypatch):

@@ -4,15 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from exports import sealed
 
-from runtime.manifest import open_bundle, seal_bundle
 from train.dataset import read_dataset
 from train.judge import judge_of
 from train.report.report import REPORT
@@ -39,11 +38,7 @@ def reviewing(plain_bundle, drawn_set, tmp_path_factory):
 
 def limited(bundle, out, threshold):
     """A copy of `bundle` that leaves to a person whatever opens at `threshold`."""
-    copied = shutil.copytree(bundle, out)
-    manifest = open_bundle(copied).manifest
-    limits = replace(manifest.limits, threshold=threshold, review_below=2.0)
-    seal_bundle(copied, replace(manifest, limits=limits))
-    return copied
+    return sealed(bundle, out, limits={"threshold": threshold, "review_below": 2.0})
 
 
 class Page(HTMLParser):

@@ -3,16 +3,16 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pytest
+from exports import sealed
 
 from runtime.errors import DataError, ModelError, QualityError
 from runtime.loop import run_source
-from runtime.manifest import open_bundle, seal_bundle
+from runtime.manifest import open_bundle
 from train.dataset import read_dataset
 from train.judge import float_judge_of, judge_of
 from train.scorecard import _judges, evaluate, measure_all
@@ -76,15 +76,6 @@ def test_evaluate_refuses_altered_verdicts(judged, int8_bundle, visible_set, tmp
     with pytest.raises(QualityError, match=SAID[change]) as refused:
         evaluate(int8_bundle, visible_set, "test", None, tmp_path / "altered")
     assert refused.value.exit_status == 3
-
-
-def sealed(bundle, out, **changes):
-    """A copy of `bundle`, other `limits` or `provenance` in its manifest."""
-    copied = shutil.copytree(bundle, out)
-    manifest = open_bundle(copied).manifest
-    parts = {name: replace(getattr(manifest, name), **part) for name, part in changes.items()}
-    seal_bundle(copied, replace(manifest, **parts))
-    return copied
 
 
 @pytest.fixture(scope="module")
