@@ -2,6 +2,7 @@
 
 import csv
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -110,6 +111,13 @@ def test_somewhere_the_defects_must_be_drawn(editable, tmp_path):
     message = r"the 15 samples of split train: 6 are defective, none is drawn; draw masks for some"
     with pytest.raises(DataError, match=message):
         train(TrainSettings(root, tmp_path / "run", **QUICK))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86's /proc/cpuinfo")
+def test_a_processor_without_bfloat16_says_so(drawn_set, tmp_path, capsys):
+    has_fast = "avx512vl" in Path("/proc/cpuinfo").read_text("utf-8").split()
+    train(TrainSettings(drawn_set, tmp_path / "run", precision="bf16-mixed", **QUICK))
+    assert ("no instructions for it" in capsys.readouterr().err) == (not has_fast)
 
 
 def test_without_good_samples_the_gate_stays_open(editable, tmp_path, capsys):

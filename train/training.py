@@ -43,6 +43,7 @@ from train.lessons import lacking, refuse_vague_labels
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, Logits, NetworkConfig
+from train.precision import has_fast
 from train.progress import progress
 from train.resume import STATE, load_state, save_state
 from train.sample import DEFECT, Sample
@@ -132,6 +133,14 @@ def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
         raise ModelError(
             f"--devices {settings.devices} --nodes {settings.nodes}: {error}"
         ) from error
+    slow = fabric.device.type == "cpu" and not has_fast(settings.precision)
+    if slow and fabric.is_global_zero:
+        console.print(
+            f"--precision {settings.precision}: this processor has no instructions for it, and "
+            "takes many times as long as with 32-true",
+            soft_wrap=True,
+            markup=False,
+        )
     return fabric
 
 

@@ -108,8 +108,11 @@ def measure_apart(data: Path, result: Path, settings: dict[str, object], split: 
 
 def one(data: Path, result: Path, changes: dict[str, object], split: str) -> None:
     """Train with the settings `changes`, and write the metrics on `split` to `result`."""
+    import torch
+
     from train.checkpoint import RECORD
     from train.memory import keep_freed_memory
+    from train.precision import has_fast
     from train.resume import STATE
     from train.scorecard import evaluate
     from train.settings import TrainSettings
@@ -119,7 +122,9 @@ def one(data: Path, result: Path, changes: dict[str, object], split: str) -> Non
     run = result.with_suffix("")
     stopped = (run / STATE).exists()
     if not (run / RECORD).exists():
-        train(TrainSettings(data, run, precision="bf16-mixed", resume=stopped, **changes))
+        fast = torch.cuda.is_available() or has_fast("bf16-mixed")
+        precision = "bf16-mixed" if fast else "32-true"
+        train(TrainSettings(data, run, precision=precision, resume=stopped, **changes))
     evaluate(run, data, split, result, None)
 
 
