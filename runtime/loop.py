@@ -78,7 +78,7 @@ def run_source(
                 if not unlike and frame.pixels is not None and (unlike := spec.unlike(frame.size)):
                     say(f"--camera {readable(uri)}: {unlike}")
                 inspection = inspector.inspect(frame)
-                write_line(lines, inspection.verdict.record())
+                write_line(lines, inspection.verdict.record(bundle.manifest.mm_per_pixel))
                 counts.add(inspection.verdict)
                 if pictures and inspection.verdict.verdict in {Answer.NG, Answer.REVIEW}:
                     name = f"{begun:%Y%m%dT%H%M%S%f}-{frame.seq:06d}.png"

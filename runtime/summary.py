@@ -28,6 +28,8 @@ def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "promise", _promise(manifest.guarantee)
     limits = manifest.limits
     yield "mask", f"from {limits.mask_threshold:.2f} on, {limits.min_area_px:g} px at least"
+    if manifest.mm_per_pixel is not None:
+        yield "a pixel", f"{manifest.mm_per_pixel:g} mm"
     for kind, values in manifest.metrics.items():
         yield f"validation, {kind}", _metrics(values)
     for part, work in manifest.work.items():

@@ -36,10 +36,10 @@ class Verdict:
     others: int = 0
     masks: tuple[MaskRle, ...] = ()
 
-    def record(self) -> dict[str, Any]:
+    def record(self, mm_per_pixel: float | None = None) -> dict[str, Any]:
         """The line's content, ready for `json.dumps`."""
         values = {"type": "verdict", **asdict(self), "verdict": self.verdict.value}
-        values["defects"] = [_defect_record(defect) for defect in self.defects]
+        values["defects"] = [_defect_record(defect, mm_per_pixel) for defect in self.defects]
         values["masks"] = [_mask_record(mask) for mask in self.masks]
         for name in ("reason", "others", "masks"):
             if not values[name]:
@@ -47,15 +47,22 @@ class Verdict:
         return values
 
 
-def _defect_record(defect: Defect) -> dict[str, Any]:
+def _defect_record(defect: Defect, mm_per_pixel: float | None) -> dict[str, Any]:
+    measures = {} if mm_per_pixel is None else _in_mm(defect, mm_per_pixel)
     return {
         "class": defect.kind,
         "bbox": list(defect.bbox),
         "centroid": [round(side, 2) for side in defect.centroid],
         "area_px": round(defect.area_px, 2),
         "length_px": round(defect.length_px, 2),
+        **measures,
         "score": round(defect.score, 4),
     }
+
+
+def _in_mm(defect: Defect, mm_per_pixel: float) -> dict[str, float]:
+    area, length = defect.area_px * mm_per_pixel**2, defect.length_px * mm_per_pixel
+    return {"area_mm2": float(f"{area:.4g}"), "length_mm": float(f"{length:.4g}")}
 
 
 def _mask_record(mask: MaskRle) -> dict[str, Any]:

@@ -161,6 +161,19 @@ def test_golden_images_get_their_verdicts_again(request, tmp_path, name):
     }
 
 
+def test_defects_are_measured_in_mm_where_the_bundle_knows_a_pixel(
+    float_bundle, int8_bundle, tmp_path
+):
+    found = verdicts_of(float_bundle, float_bundle / "golden", tmp_path / "mm")
+    defects = [defect for line in found.values() for defect in line["defects"]]
+    assert defects
+    for defect in defects:
+        assert defect["length_mm"] == pytest.approx(0.05 * defect["length_px"], rel=1e-3)
+        assert defect["area_mm2"] == pytest.approx(0.0025 * defect["area_px"], rel=1e-3)
+    found = verdicts_of(int8_bundle, int8_bundle / "golden", tmp_path / "px")
+    assert not any("length_mm" in defect for line in found.values() for defect in line["defects"])
+
+
 def test_a_promise_is_kept_on_the_samples_that_chose_nothing(trained_run, visible_set, tmp_path):
     wanted = settings_of(trained_run, tmp_path / "bundle", promise=Promise(0.5, 0.8, 0.3))
     manifest = export(wanted)
