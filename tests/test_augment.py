@@ -55,6 +55,14 @@ def test_a_defect_in_the_corner_stays_in_the_picture(seed):
 
 
 @pytest.mark.parametrize("seed", range(40))
+def test_a_third_of_a_defect_stays_in_the_picture(seed):
+    torch.manual_seed(seed)
+    image, coverage = square(0, 12, side=8)
+    _, seen = Augmentation()(image, coverage)
+    assert 3 * seen.sum() >= coverage.sum()
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_every_class_of_a_sample_stays_in_the_picture(seed):
     torch.manual_seed(seed)
     image, corner = square(0, 0, side=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 DEGREES, SHIFT, SIZE = 30.0, 0.1, 0.3
+KEPT = 1 / 3  # of a defect's area, at least, where a move takes it out of the picture
 Planes = npt.NDArray[np.uint8]
 Pair = tuple[Tensor, Tensor]
 
@@ -40,7 +41,7 @@ class Augmentation:
         )
 
     def __call__(self, image: Tensor, coverage: Tensor, *, may_move: bool = True) -> Pair:
-        """Another look at the same surface; a defect that it shows stays in the picture.
+        """Another look at the same surface; a defect that it shows stays, for the most part.
 
         One that is not drawn stays only if it is not moved: not `may_move`.
         """
@@ -51,7 +52,7 @@ class Augmentation:
             return self._plain_light(image), coverage
         if torch.rand(()) < 0.8 and may_move:  # noqa: PLR2004
             moved = _moved(both)
-            if torch.equal(_classes(moved[channels:]), _classes(coverage)):
+            if (KEPT * _areas(coverage) <= _areas(moved[channels:])).all():
                 image, coverage = moved[:channels], moved[channels:]
         return self._light(image).clamp(0, 255).round().to(torch.uint8), coverage
 
@@ -77,8 +78,8 @@ def warped(planes: Planes, matrix: cv2.typing.MatLike, border: int) -> Planes:
     return np.ascontiguousarray(moved.reshape(height, width, -1).transpose(2, 0, 1), np.uint8)
 
 
-def _classes(coverage: Tensor) -> Tensor:
-    return coverage.flatten(1).any(1)
+def _areas(coverage: Tensor) -> Tensor:
+    return coverage.flatten(1).sum(1)
 
 
 def _slope(image: Tensor) -> Tensor:
