@@ -41,6 +41,7 @@ FAULTS = {
     errno.ENOLINK: "has no signal; check its cable and its source",
     errno.ENOLCK: "has an unstable signal; check its cable and its source",
     errno.ERANGE: "has a signal that it does not take; set its source to another",
+    errno.EMEDIUMTYPE: "gives interlaced pictures; set it or its source to progressive ones",
     errno.ESTALE: "changed its format",
     errno.ETIMEDOUT: "gives no frames; check its cable and its trigger, or raise timeout=",
 }

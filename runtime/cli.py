@@ -1,5 +1,6 @@
 """Flags of `runtime`."""
 
+import math
 import signal
 import threading
 from pathlib import Path
@@ -51,13 +52,14 @@ def runtime(
     """Judge every frame of a source: one line of JSON each, and counts that add up."""
     from dataclasses import replace
 
-    from runtime.engines import engine_of
+    from runtime.engines import engine_of, say_where_int8_is_slow
     from runtime.loop import run_source
     from runtime.manifest import open_bundle
 
     stop, interrupted = _stopped_by_signals()
     opened = open_bundle(bundle)
     judge = engine_of(opened, engine, engines, spin=spin, self_test=self_test)
+    say_where_int8_is_slow(opened, judge.engine)
     judge = replace(judge, rle=rle)
     counts = run_source(opened, camera, out, save_overlays, frames, stop, judge).record()
     if interrupted.is_set():
@@ -94,6 +96,8 @@ def record(
     frames: Frames = None,
 ) -> None:
     """Save what a camera sees, to train on it; ends with Ctrl-C."""
+    if not math.isfinite(every):
+        raise typer.BadParameter(f"is {every}, expected a number of seconds", param_hint="--every")
     from runtime.recording import record_frames
 
     stop, _ = _stopped_by_signals()

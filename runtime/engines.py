@@ -1,11 +1,13 @@
 """Which engine runs a bundle on this device, and why."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.engine import Engine
 from runtime.errors import EngineError, say
 from runtime.gpu import this_device
+from runtime.machine import lacks_vnni
 from runtime.manifest import Bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.plans import NETWORKS, Plans, find_plans, have_plans
@@ -41,7 +43,7 @@ def engine_of(
     Raises:
         EngineError: what was asked for cannot be had.
     """
-    mend = f"defectgate build {bundle.root} makes one"
+    mend = f"defectgate build {shlex.quote(str(bundle.root))} makes one"
     if kind is EngineKind.ONNXRUNTIME:
         return Chosen(onnx_engine_of(bundle), "asked for", self_test)
     if kind is EngineKind.AUTO and not have_plans(engines, bundle.sha256):
@@ -69,6 +71,14 @@ def engines_of(bundle: Bundle, kind: EngineKind, engines: Path = ENGINES) -> lis
     if kind is EngineKind.AUTO and not isinstance(chosen.engine, OnnxEngine):
         return [engine_of(bundle, EngineKind.ONNXRUNTIME), chosen]
     return [chosen]
+
+
+def say_where_int8_is_slow(bundle: Bundle, engine: Engine) -> None:
+    """On standard error, where `engine` runs INT8 on a processor that has no kernels for it."""
+    int8 = bundle.manifest.precision == "int8"
+    if int8 and isinstance(engine, OnnxEngine) and lacks_vnni():
+        slow = "this processor has no VNNI, so INT8 is exact but hardly faster than float"
+        say(f"{bundle.root}: {slow}")
 
 
 def onnx_engine_of(bundle: Bundle) -> OnnxEngine:

@@ -123,7 +123,12 @@ class Gpu:
         flags |= cuda.ctx_flags.SCHED_SPIN if spin else cuda.ctx_flags.SCHED_BLOCKING_SYNC
         self._memory: list[Any] = []
         self._context = cuda.Device(0).make_context(flags)
-        self._stream = cuda.Stream()
+        self._stream: Any = None
+        try:
+            self._stream = cuda.Stream()
+        except cuda.Error:
+            self.close()
+            raise
 
     @property
     def stream(self) -> int:

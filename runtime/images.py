@@ -12,6 +12,8 @@ from runtime.errors import DataError
 from runtime.record import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PNG = b"\x89PNG"
+HOLD_SEVERAL = frozenset({b"II", b"MM", b"RI", b"GI"})  # TIFF, WebP, GIF
 
 Image = npt.NDArray[np.uint8]
 
@@ -20,7 +22,8 @@ def read_image(path: Path, channels: int) -> Image:
     """The image in `path` as uint8, (H, W) for one channel, (H, W, 3) in BGR order for three.
 
     Raises:
-        DataError: the file is missing, empty or no image, or has more than 8 bits a channel.
+        DataError: the file is missing, empty or no image, holds several, or has more than 8 bits a
+            channel.
     """
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     image = _decode(path, flag | cv2.IMREAD_ANYDEPTH)
@@ -30,6 +33,19 @@ def read_image(path: Path, channels: int) -> Image:
             "stretch its contrast into 8 bits"
         )
     return image.astype(np.uint8, copy=False)
+
+
+def require_outside(flag: str, path: Path, source: Path) -> None:
+    """Refuse a place for pictures in the folder `source`, whose images they would become.
+
+    Raises:
+        DataError: it is one; a source that is no folder has none.
+    """
+    if source.is_dir() and path.resolve().is_relative_to(source.resolve()):
+        raise DataError(
+            f"{flag} {path}: lies in {source}, which is read, so pictures there would count as its "
+            "images; choose a place outside"
+        )
 
 
 def readable(name: str) -> str:
@@ -63,4 +79,20 @@ def _decode(path: Path, flag: int) -> MatLike:
         raise DataError(
             f"{path}: is not a readable image ({encoded.size} bytes); restore or remove the file"
         )
+    if _may_hold_several(encoded) and (count := _pictures_in(path)) > 1:
+        raise DataError(
+            f"{path}: holds {count} pictures, of which only the first would be seen; save each "
+            "in a file of its own"
+        )
     return image
+
+
+def _may_hold_several(encoded: Image) -> bool:
+    if encoded[:4].tobytes() == PNG:
+        return b"acTL" in encoded.tobytes().partition(b"IDAT")[0]  # animated
+    return encoded[:2].tobytes() in HOLD_SEVERAL
+
+
+def _pictures_in(path: Path) -> int:
+    with path.open("rb") as file:  # by its number: OpenCV does not take every name
+        return cv2.imcount(f"/proc/self/fd/{file.fileno()}")

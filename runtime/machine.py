@@ -103,6 +103,11 @@ def board_model(root: Path = ROOT) -> str | None:
     return text_of(root / "proc/device-tree/model")
 
 
+def lacks_vnni(root: Path = ROOT) -> bool:
+    """Whether this is x86 without VNNI, where exact INT8 is hardly faster than float."""
+    return platform.machine() == "x86_64" and "vnni" not in (text_of(root / "proc/cpuinfo") or "")
+
+
 def l4t_release(root: Path = ROOT) -> str | None:
     """The release of Jetson Linux, `36.4.3`; None where this is no Jetson."""
     release = text_of(root / "etc/nv_tegra_release") or ""
@@ -133,7 +138,9 @@ def thermal_zones(root: Path = ROOT) -> dict[str, float]:
 
 def _cpu_model(root: Path) -> str:
     found = re.search(r"model name\s*: (.+)", text_of(root / "proc/cpuinfo") or "")
-    return found[1] if found else "unknown"
+    if found is None:
+        return "unknown"
+    return f"{found[1]}, no VNNI" if lacks_vnni(root) else found[1]
 
 
 def _memory_mb(root: Path) -> int:

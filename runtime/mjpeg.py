@@ -24,6 +24,11 @@ def decoded(
         if (width, height) != size:
             return None, f"{path}: the JPEG is {width}x{height}, expected {size[0]}x{size[1]}"
         return _picture(data), None
+    except KeyError:  # the header's: simplejpeg knows no 4:4:1
+        return None, (
+            f"{path}: the JPEG's colours are sampled in a way that is not known; "
+            "choose another format"
+        )
     except ValueError as error:
         return None, f"{path}: the frame's {len(data)} bytes are no whole JPEG ({error})"
 

@@ -1,7 +1,5 @@
 """Runs a bundle's gate and mask head with onnxruntime, on the CPU."""
 
-import platform
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import onnxruntime
 
 from runtime.engine import MOST_TILES
 from runtime.errors import EngineError
+from runtime.machine import lacks_vnni
 
 # Makes the float biases of the TensorRT rendering integers, and clips those that do not fit.
 UNFAITHFUL = ["WeightBiasQuantization"]
@@ -76,7 +75,7 @@ def session_of(
     options.log_severity_level = 3
     if not fused:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if _products_overflow():
+    if lacks_vnni():  # uint8 x int8 kernels would add in 16 bits, which overflow
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(
@@ -85,14 +84,6 @@ def session_of(
     except Exception as error:  # onnxruntime's errors have no base class of their own
         name = network if isinstance(network, Path) else "a network"
         raise EngineError(f"{name}: onnxruntime cannot load it ({_first_line(error)})") from error
-
-
-@cache
-def _products_overflow() -> bool:
-    """Whether uint8 x int8 kernels add in 16 bits: x86 without VNNI, which is asked to be exact."""
-    if platform.machine() != "x86_64":
-        return False
-    return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,13 @@
 """Keeps frames of a source as images: what a camera sees, to train on."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 from runtime.errors import SourceError, say
-from runtime.images import readable, write_png
+from runtime.images import readable, require_outside, write_png
 from runtime.overlay import picture_of
 from runtime.sinks import require_room
 from runtime.sources import is_camera, open_source
@@ -21,11 +22,12 @@ def record_frames(
 
     Raises:
         SourceError: the source cannot be opened, or gives no frame that can be read.
-        DataError: a picture cannot be written, or would leave the disk too full.
+        DataError: a picture cannot be written, would leave the disk too full, or lie in the source.
     """
+    require_outside("--out", out, Path(uri))
     begun = datetime.now(timezone.utc)
-    pause_ns = int(every_s * 1e9) if is_camera(uri) else 0
-    count, due_ns, said = 0, 0, None
+    pause_s = every_s if is_camera(uri) else 0
+    count, due_s, said = 0, 0.0, None
     with open_source(uri, 3, stop) as source:
         for frame in source:
             if stop.is_set():
@@ -35,8 +37,8 @@ def record_frames(
                 if frame.fault != said:
                     say(f"--camera {readable(uri)}: {frame.source}: {frame.fault}")
                 said = frame.fault
-            elif frame.t_capture_ns >= due_ns:
-                due_ns = frame.t_capture_ns + pause_ns
+            elif (now_s := time.monotonic()) >= due_s:  # a driver's own clock may jump
+                due_s = now_s + pause_s
                 path = out / f"{begun:%Y%m%dT%H%M%S%f}-{frame.seq:06d}.png"
                 picture = picture_of(frame)
             del frame  # a camera wants its memory back

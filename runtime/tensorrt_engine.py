@@ -169,7 +169,6 @@ class _Session:
     def __init__(self, gpu: Gpu, *, spin: bool, graphs: bool) -> None:
         self.gpu, self._spin = gpu, spin
         self.said = "" if graphs else "they were not asked for"
-        self._cuda = _native.cuda_open(LIBCUDA)
         self._gates: dict[int, Bound] = {}
         self._masks: list[Bound] = []
         self.times: CallTimes | None = None
@@ -178,6 +177,7 @@ class _Session:
 
     def load(self, plans: Networks, dla_core: int | None) -> None:
         """Load the plans, allocate, warm up and capture for as many tiles as the gate takes."""
+        self._cuda = _native.cuda_open(LIBCUDA)
         logger = listener()
         self.gate_network = Network("gate", plans["gate"], logger, dla_core)
         self.mask_network = Network("mask", plans["mask"], logger, dla_core)

@@ -225,6 +225,12 @@ def test_a_camera_without_a_signal_is_said_at_the_start(vivid):
         Camera(str(vivid.path))
 
 
+def test_interlaced_pictures_are_refused(vivid):
+    vivid.control("-i", "2")  # S-Video
+    with pytest.raises(SourceError, match="gives interlaced pictures; set it or its source to"):
+        Camera(str(vivid.path))
+
+
 def test_a_stop_ends_the_frames_at_once(vivid):
     stop = threading.Event()
     vivid.control("-c", "percentage_of_dropped_buffers=100")

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -124,6 +125,25 @@ def test_mjpeg_is_decoded_and_a_torn_picture_is_a_fault(folder):
     }
     assert seen == {0, 1, 2, 3}
     assert len(torn) + sum(any(np.array_equal(f.pixels, d) for d in decoded) for f in whole) == 40
+
+
+def test_a_slow_judge_keeps_its_picture_and_the_stream(capsys):
+    """Each picture is its number; the driver fills two buffers in turn, whoever has them."""
+    pictures = [bytes([number]) * (SIDE * SIDE) for number in range(250)]
+    shown, seqs, dropped = [], [], []
+    with Feed(pictures, b"GREY", fps=20):
+        time.sleep(0.5)  # what was played before the camera is open is no loss
+        with Camera(f"{DEVICE}?format=GREY") as camera:
+            for frame in itertools.islice(camera.frames(), 10):
+                shown.append(int(frame.pixels[0, 0]))
+                time.sleep(0.3)
+                assert np.unique(frame.pixels).tolist() == shown[-1:]
+                seqs.append(frame.seq)
+                dropped.append(frame.dropped)
+                del frame
+    assert capsys.readouterr().err == ""
+    assert sum(dropped) == seqs[-1] - 9 > 20
+    assert [number - shown[0] for number in shown] == [seq - seqs[0] for seq in seqs]
 
 
 def test_a_dead_writer_is_a_stall(folder, capsys):

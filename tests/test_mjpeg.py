@@ -94,6 +94,16 @@ def test_one_of_another_size_is_a_fault_before_it_takes_memory(size):
     assert fault == f"/dev/video0: the JPEG is {size[0]}x{size[1]}, expected 40x24"
 
 
+def test_one_that_is_sampled_in_an_unknown_way_is_a_fault():
+    data = bytearray(JPEG.tobytes())
+    data[data.index(b"\xff\xc0") + 11] = 0x14  # of the luma: 1 across, 4 down
+    picture, fault = decoded(np.frombuffer(data, np.uint8), SIZE, CAMERA)
+    assert picture is None
+    assert fault.startswith(
+        "/dev/video0: the JPEG's colours are sampled in a way that is not known"
+    )
+
+
 @given(st.lists(st.tuples(st.integers(0, len(JPEG) - 1), st.integers(0, 255)), max_size=30))
 def test_noise_in_it_is_a_picture_of_its_size_or_a_fault(changes):
     data = JPEG.copy()

@@ -14,7 +14,6 @@ from export.plan import Precision, Recipe, build_plan, recipes, release_of
 from runtime.benchmark import benchmark
 from runtime.engines import Chosen
 from runtime.errors import EngineError, GpuLostError
-from runtime.gpu import Gpu, pycuda_driver, tensorrt, this_device
 from runtime.inspection import Inspector
 from runtime.loop import inspector_of_bundle, run_source
 from runtime.manifest import open_bundle
@@ -339,60 +338,3 @@ def test_a_plan_that_tensorrt_does_not_take_is_named(engine_for):
     engine_for()
     with pytest.raises(EngineError, match=r"gate.plan: TensorRT cannot load it \(simulated: the"):
         TensorRtEngine({"gate": b"", "mask": b""}, 0.5, "int8")
-
-
-@pytest.mark.parametrize(
-    ("module", "said"),
-    [
-        ("tensorrt", r"TensorRT cannot be imported .*jetson/install\.sh"),
-        ("pycuda.driver", r"pycuda is not installed; pip install pycuda"),
-    ],
-)
-def test_a_package_that_is_missing_says_the_mend(simulated, module, said):
-    simulated("10.3.0")
-    sys.modules[module] = None
-    with pytest.raises(EngineError, match=said):
-        this_device()
-
-
-def test_a_missing_driver_is_not_a_missing_package(simulated, monkeypatch):
-    simulated("10.3.0")
-    for name in ("pycuda", "pycuda.driver"):
-        del sys.modules[name]
-
-    def no_driver(name, *_):
-        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
-
-    monkeypatch.setattr("ctypes.CDLL", no_driver)
-    with pytest.raises(EngineError, match=r"pycuda finds no NVIDIA driver \(libcuda.so.1: cannot"):
-        pycuda_driver()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n", "36.4.3"),
-        (None, ""),
-    ],
-)
-def test_the_device_is_what_a_plan_belongs_to(simulated, monkeypatch, tmp_path, text, expected):
-    simulated("10.3.0")
-    release = tmp_path / "nv_tegra_release"
-    if text:
-        release.write_text(text, encoding="ascii")
-    monkeypatch.setattr("runtime.gpu.L4T_RELEASE", release)
-    device = this_device()
-    assert device.l4t == expected
-    assert device.gpu == "Orin 8.7 with 8 SM"
-    assert (device.tensorrt, device.cuda) == (tensorrt().__version__, "12.6")
-
-
-def test_the_gpu_gives_aligned_memory_and_forgets_nothing(simulated):
-    simulated("10.3.0")
-    gpu = Gpu(spin=False)
-    assert gpu.allocate(1) % 256 == 0
-    array, address = gpu.map((3, 2), np.float32)
-    assert array.shape == (3, 2)
-    assert address % 256 == 0
-    gpu.close()
-    assert driver().standin_blocks() == 0

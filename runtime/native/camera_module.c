@@ -56,7 +56,9 @@ static PyObject *next_rate(const void *context, uint32_t index, bool *is_end)
 {
     const struct choice *const of = context;
     struct dg_rate_offer offer;
+    Py_BEGIN_ALLOW_THREADS
     *is_end = !dg_camera_rate(of->camera, of->fourcc, of->width, of->height, index, &offer);
+    Py_END_ALLOW_THREADS
     return *is_end ? NULL : Py_BuildValue("(dd)", offer.least, offer.most);
 }
 
@@ -64,7 +66,9 @@ static PyObject *next_size(const void *context, uint32_t index, bool *is_end)
 {
     struct choice of = *(const struct choice *)context;
     struct dg_size_offer offer;
+    Py_BEGIN_ALLOW_THREADS
     *is_end = !dg_camera_size(of.camera, of.fourcc, index, &offer);
+    Py_END_ALLOW_THREADS
     if (*is_end)
         return NULL;
     of.width = offer.most_width;
@@ -80,7 +84,9 @@ static PyObject *next_format(const void *context, uint32_t index, bool *is_end)
 {
     struct choice of = {.camera = context};
     struct dg_format_offer offer;
+    Py_BEGIN_ALLOW_THREADS
     *is_end = !dg_camera_format(of.camera, index, &offer);
+    Py_END_ALLOW_THREADS
     if (*is_end)
         return NULL;
     of.fourcc = offer.fourcc;
@@ -99,7 +105,10 @@ bool dg_identify(PyObject *fd_object, struct dg_camera *camera)
     const int fd = PyObject_AsFileDescriptor(fd_object);
     if (fd < 0)
         return false;
-    const enum dg_status status = dg_camera_identify(fd, camera, &fault);
+    enum dg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dg_camera_identify(fd, camera, &fault);
+    Py_END_ALLOW_THREADS
     if (status != DG_OK)
         dg_raise_fault(status, &fault);
     return status == DG_OK;
@@ -131,8 +140,12 @@ static PyObject *menu_of(const struct dg_camera *camera, const struct dg_control
 {
     PyObject *const menu = PyDict_New();
     char text[33];
+    bool has_item;
     for (int64_t i = control->least; menu && i >= 0 && i <= control->most && i < MENU_MOST; i++) {
-        if (!dg_camera_menu(camera, control, (uint32_t)i, text))
+        Py_BEGIN_ALLOW_THREADS
+        has_item = dg_camera_menu(camera, control, (uint32_t)i, text);
+        Py_END_ALLOW_THREADS
+        if (!has_item)
             continue;
         PyObject *const number = PyLong_FromLongLong(i), *const item = text_from(text);
         const int is_set = number && item ? PyDict_SetItem(menu, number, item) : -1;
@@ -157,12 +170,16 @@ static PyObject *next_control(const void *context, uint32_t index, bool *is_end)
     struct dg_control_offer offer;
     struct dg_fault fault;
     int32_t value = 0;
+    bool has_value = false;
     (void)index;
+    Py_BEGIN_ALLOW_THREADS
     *is_end = !dg_camera_control(at->camera, at->last, &offer);
+    if (!*is_end)
+        has_value = dg_camera_read(at->camera, offer.id, &value, &fault) == DG_OK;
+    Py_END_ALLOW_THREADS
     if (*is_end)
         return NULL;
     at->last = offer.id;
-    const bool has_value = dg_camera_read(at->camera, offer.id, &value, &fault) == DG_OK;
     PyObject *const menu = menu_of(at->camera, &offer), *const name = text_from(offer.name);
     if (!menu || !name) {
         Py_XDECREF(menu);
@@ -196,7 +213,10 @@ static PyObject *set_control(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "OIi:set_control", &fd, &id, &value) || !dg_identify(fd, &camera))
         return NULL;
-    const enum dg_status status = dg_camera_write(&camera, id, value, &fault);
+    enum dg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dg_camera_write(&camera, id, value, &fault);
+    Py_END_ALLOW_THREADS
     return status == DG_OK ? Py_NewRef(Py_None) : dg_raise_fault(status, &fault);
 }
 

@@ -116,6 +116,8 @@ static enum dg_status mode_from(const struct v4l2_format *format, bool is_planar
     if (!is_one || pix->width < 1 || pix->width > DG_SIDE_MAX || pix->height < 1 ||
         pix->height > DG_SIDE_MAX || stride > INT32_MAX)
         return dg_refused(fault, EPROTO, "VIDIOC_S_FMT");
+    if (pix->field != V4L2_FIELD_NONE && pix->field != V4L2_FIELD_ANY)
+        return dg_refused(fault, EMEDIUMTYPE, "VIDIOC_S_FMT");
     *mode = (struct dg_mode){
         .width = (int32_t)pix->width,
         .height = (int32_t)pix->height,

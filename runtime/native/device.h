@@ -13,7 +13,8 @@
  */
 
 struct dg_fault {
-    int error;        /* an errno; ENOLINK, ENOLCK: no signal; EPROTO: an answer that cannot be */
+    int error;        /* an errno; ENOLINK, ENOLCK: no signal; EMEDIUMTYPE: interlaced pictures;
+                         EPROTO: an answer that cannot be */
     const char *step; /* the call that it came from; a literal */
 };
 

@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -26,6 +27,13 @@ static bool has_planes(const struct dg_stream *stream)
     return stream->camera.type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 }
 
+/* v4l2loopback fills a buffer again while it is lent: a copy that is not made within a frame's time
+ * may hold parts of two pictures. */
+static bool overwrites(const struct dg_stream *stream)
+{
+    return strcmp(stream->camera.driver, "v4l2 loopback") == 0;
+}
+
 static void fill_request(struct request *request, const struct dg_stream *stream, int32_t slot)
 {
     *request = (struct request){0};
@@ -42,7 +50,8 @@ enum dg_status dg_stream_queue(struct dg_stream *stream, int32_t slot, struct dg
 {
     struct request request;
     fill_request(&request, stream, slot);
-    const int error = dg_ioctl(stream->camera.fd, VIDIOC_QBUF, &request.buffer);
+    const bool is_mapped = slot < stream->mapped;
+    const int error = is_mapped ? dg_ioctl(stream->camera.fd, VIDIOC_QBUF, &request.buffer) : 0;
     stream->slots[slot].is_queued = error == 0;
     return dg_refused(fault, error, "VIDIOC_QBUF");
 }
@@ -91,6 +100,28 @@ static struct dg_shot shot_from(struct dg_stream *stream, const struct request *
     };
 }
 
+/* Moves a shot from the driver's slot, which is its again, to one of our own. */
+static enum dg_status move_to_copy(struct dg_stream *stream, struct dg_shot *shot,
+                                   struct dg_fault *fault)
+{
+    const int32_t filled = shot->slot;
+    int32_t own = stream->mapped;
+    while (own < stream->count && !stream->slots[own].is_queued)
+        own++;
+    if (own < stream->count) {
+        struct dg_slot *const slot = &stream->slots[own];
+        shot->count = shot->count < slot->length ? shot->count : slot->length;
+        memcpy(slot->bytes, shot->bytes, shot->count);
+        slot->is_queued = false;
+        shot->bytes = slot->bytes;
+        shot->slot = own;
+    }
+    const enum dg_status status = dg_stream_queue(stream, filled, fault);
+    if (status != DG_OK)
+        return status;
+    return dg_refused(fault, own < stream->count ? 0 : EAGAIN, "VIDIOC_DQBUF");
+}
+
 enum dg_status dg_stream_fetch(struct dg_stream *stream, struct dg_shot *shot,
                                struct dg_fault *fault)
 {
@@ -100,11 +131,11 @@ enum dg_status dg_stream_fetch(struct dg_stream *stream, struct dg_shot *shot,
     if (error)
         return dg_refused(fault, error, "VIDIOC_DQBUF");
     const uint32_t index = request.buffer.index;
-    if (index >= (uint32_t)stream->count || !stream->slots[index].is_queued)
+    if (index >= (uint32_t)stream->mapped || !stream->slots[index].is_queued)
         return dg_refused(fault, EPROTO, "VIDIOC_DQBUF");
     stream->slots[index].is_queued = false;
     *shot = shot_from(stream, &request);
-    return DG_OK;
+    return overwrites(stream) ? move_to_copy(stream, shot, fault) : DG_OK;
 }
 
 enum dg_status dg_stream_event(struct dg_stream *stream, struct dg_fault *fault)
@@ -115,10 +146,19 @@ enum dg_status dg_stream_event(struct dg_stream *stream, struct dg_fault *fault)
     return dg_refused(fault, error ? error : has_changed ? ESTALE : 0, "VIDIOC_DQEVENT");
 }
 
-static enum dg_status map_slot(struct dg_stream *stream, int32_t index, struct dg_fault *fault)
+static enum dg_status add_slot(struct dg_stream *stream, void *memory, size_t length,
+                               struct dg_fault *fault)
+{
+    if (memory == MAP_FAILED)
+        return dg_refused(fault, errno, "mmap");
+    stream->slots[stream->count++] = (struct dg_slot){.bytes = memory, .length = length};
+    return DG_OK;
+}
+
+static enum dg_status map_slot(struct dg_stream *stream, struct dg_fault *fault)
 {
     struct request request;
-    fill_request(&request, stream, index);
+    fill_request(&request, stream, stream->count);
     const int error = dg_ioctl(stream->camera.fd, VIDIOC_QUERYBUF, &request.buffer);
     if (error)
         return dg_refused(fault, error, "VIDIOC_QUERYBUF");
@@ -126,11 +166,14 @@ static enum dg_status map_slot(struct dg_stream *stream, int32_t index, struct d
     const size_t length = is_planar ? request.plane.length : request.buffer.length;
     const off_t offset = is_planar ? request.plane.m.mem_offset : request.buffer.m.offset;
     void *const memory = mmap(NULL, length, PROT_READ, MAP_SHARED, stream->camera.fd, offset);
-    if (memory == MAP_FAILED)
-        return dg_refused(fault, errno, "mmap");
-    stream->slots[index].bytes = memory;
-    stream->slots[index].length = length;
-    return DG_OK;
+    return add_slot(stream, memory, length, fault);
+}
+
+static enum dg_status make_slot(struct dg_stream *stream, struct dg_fault *fault)
+{
+    const size_t length = stream->slots[0].length;
+    const int access = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
+    return add_slot(stream, mmap(NULL, length, access, kind, -1, 0), length, fault);
 }
 
 static enum dg_status reserve(struct dg_stream *stream, uint32_t *count, struct dg_fault *fault)
@@ -148,11 +191,14 @@ static enum dg_status map_slots(struct dg_stream *stream, struct dg_fault *fault
     enum dg_status status = reserve(stream, &got, fault);
     if (status != DG_OK)
         return status;
-    if (got < SLOTS_LEAST || got > DG_RING_ROOM)
+    const int32_t copies = overwrites(stream) ? SLOTS : 0;
+    if (got < SLOTS_LEAST || got > (uint32_t)(DG_RING_ROOM - copies))
         return dg_refused(fault, got < SLOTS_LEAST ? ENOMEM : EPROTO, "VIDIOC_REQBUFS");
-    stream->count = (int32_t)got;
-    for (int32_t i = 0; status == DG_OK && i < stream->count; i++)
-        status = map_slot(stream, i, fault);
+    stream->mapped = (int32_t)got;
+    for (int32_t i = 0; status == DG_OK && i < stream->mapped; i++)
+        status = map_slot(stream, fault);
+    for (int32_t i = 0; status == DG_OK && i < copies; i++)
+        status = make_slot(stream, fault);
     for (int32_t i = 0; status == DG_OK && i < stream->count; i++)
         status = dg_stream_queue(stream, i, fault);
     return status;
@@ -167,6 +213,20 @@ static void watch_source(struct dg_stream *stream)
     stream->is_watching = dg_ioctl(stream->camera.fd, VIDIOC_SUBSCRIBE_EVENT, &wanted) == 0;
 }
 
+/* What v4l2loopback has from before may be of any age; its stamps and numbers are made up. */
+static void skip_what_was_before(struct dg_stream *stream)
+{
+    struct dg_shot shot;
+    struct dg_fault ignored; /* whatever it is, the thread meets it */
+    for (int32_t i = 0; i < stream->mapped; i++) {
+        if (dg_stream_fetch(stream, &shot, &ignored) != DG_OK)
+            break;
+        dg_stream_queue(stream, shot.slot, &ignored);
+    }
+    stream->has_number = false;
+    stream->number = 0;
+}
+
 enum dg_status dg_stream_start(struct dg_stream *stream, struct dg_fault *fault)
 {
     int type = (int)stream->camera.type;
@@ -176,6 +236,8 @@ enum dg_status dg_stream_start(struct dg_stream *stream, struct dg_fault *fault)
     watch_source(stream);
     const int error = dg_ioctl(stream->camera.fd, VIDIOC_STREAMON, &type);
     stream->is_on = error == 0;
+    if (stream->is_on && overwrites(stream))
+        skip_what_was_before(stream);
     return dg_refused(fault, error, "VIDIOC_STREAMON");
 }
 
@@ -198,6 +260,6 @@ void dg_stream_release(struct dg_stream *stream)
 {
     struct dg_fault ignored; /* the device may be gone */
     uint32_t none = 0;
-    if (stream->count)
+    if (stream->mapped)
         reserve(stream, &none, &ignored);
 }

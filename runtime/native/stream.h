@@ -27,13 +27,14 @@ struct dg_slot {
 };
 
 /*
- * A device that streams into its own buffers, which are mapped. The caller owns the struct, which
- * owns the mappings; a zeroed one holds nothing. One thread at a time.
+ * A device that streams into its own buffers, which are mapped; what v4l2loopback fills,
+ * which does not wait for its readers, is copied. The caller owns the struct, which owns the
+ * memory; a zeroed one holds nothing. One thread at a time.
  */
 struct dg_stream {
     struct dg_camera camera; /* its fd is ours, open with O_NONBLOCK */
     struct dg_slot slots[DG_RING_ROOM];
-    int32_t count;
+    int32_t count, mapped; /* the first ones are the driver's, the others our own copies */
     bool is_on;
     bool is_watching; /* the driver tells by POLLPRI when its source changes */
     bool has_number;
@@ -48,7 +49,8 @@ enum dg_status dg_stream_start(struct dg_stream *stream, struct dg_fault *fault)
 /* Gives a buffer to the driver. */
 enum dg_status dg_stream_queue(struct dg_stream *stream, int32_t slot, struct dg_fault *fault);
 
-/* Fetches the oldest frame that the driver filled; EAGAIN: there is none. */
+/* Fetches the oldest frame that the driver filled; EAGAIN: there is none, or no slot for its copy,
+ * and it is counted. */
 enum dg_status dg_stream_fetch(struct dg_stream *stream, struct dg_shot *shot,
                                struct dg_fault *fault);
 

@@ -75,6 +75,42 @@ static void check_a_lent_frame_outlives_the_close(void)
     shut(capture);
 }
 
+static void film_over(uint32_t sequence)
+{
+    film(sequence);
+    wait_until_queued((int)device.buffers); /* the driver has its buffer again */
+}
+
+static void check_frames_of_a_driver_that_overwrites_stay(void)
+{
+    enum { KEPT = 5 };
+    struct dg_shot shots[KEPT], none;
+    struct dg_fault fault;
+    device.overwrites = true;
+    device.buffers = 2;
+    struct dg_capture *const capture = opened();
+    CLAIM(dg_capture_take(capture, AT_ONCE, &none, &fault) == DG_OK && !none.bytes);
+    for (uint32_t i = 0; i < KEPT; i++) {
+        for (uint32_t k = 0; k < 5; k++)
+            film_over(100 + 5 * i + k);
+        shots[i] = taken(capture);
+        CLAIM(shots[i].number == 5 * i + 4 && shots[i].dropped == 4);
+    }
+    film_over(125);
+    film_over(126); /* there is no room for it */
+    CLAIM(taken(capture).number == 25);
+    film_over(127);
+    CLAIM(dg_capture_take(capture, AT_ONCE, &none, &fault) == DG_OK && !none.bytes);
+    for (uint32_t i = 0; i < KEPT; i++)
+        CLAIM(sequence_in(&shots[i]) == 104 + 5 * i && shots[i].bytes[0] == 104 + 5 * i);
+    dg_capture_give_back(capture, shots[0].slot);
+    film_over(128);
+    CLAIM(taken(capture).dropped == 2);
+    shut(capture);
+    device.overwrites = false;
+    device.buffers = BUFFERS;
+}
+
 static void check_no_frame_is_no_error(void)
 {
     struct dg_capture *const capture = opened();
@@ -227,6 +263,14 @@ static void check_negotiation(bool has_planes)
     CLAIM(dg_camera_negotiate(&camera, &wishes[0], &mode, &fault) == DG_DEVICE);
     CLAIM(fault.error == EBUSY && strcmp(fault.step, "VIDIOC_S_FMT") == 0);
     inject(0, 0);
+    const uint32_t fields[] = {V4L2_FIELD_NONE, V4L2_FIELD_TOP, V4L2_FIELD_INTERLACED,
+                               V4L2_FIELD_ALTERNATE};
+    for (size_t i = 0; i < 4; i++) {
+        device.field = fields[i];
+        const enum dg_status status = dg_camera_negotiate(&camera, &wishes[0], &mode, &fault);
+        CLAIM(i ? status == DG_DEVICE && fault.error == EMEDIUMTYPE : status == DG_OK);
+    }
+    device.field = V4L2_FIELD_ANY;
     close(device.fd);
     device.has_planes = false;
 }
@@ -297,6 +341,7 @@ int main(void)
     check_odd_sequences_are_no_loss();
     check_broken_and_short_frames_are_told();
     check_a_lent_frame_outlives_the_close();
+    check_frames_of_a_driver_that_overwrites_stay();
     check_no_frame_is_no_error();
     check_a_lost_device_ends_the_stream();
     check_what_poll_says_ends_the_stream();

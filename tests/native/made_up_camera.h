@@ -26,11 +26,13 @@ static struct {
     pthread_mutex_t lock;
     int fd;
     bool has_planes, is_on;
+    bool overwrites; /* as v4l2loopback: it begins with an old picture, then fills its buffers in
+                        turn, whoever has them */
     bool is_queued[BUFFERS];
     struct v4l2_buffer filled[BUFFERS];
     int filled_count, mappings;
     uint8_t *memory[BUFFERS];
-    uint32_t buffers, index_shift; /* the index that DQBUF tells is wrong by so much */
+    uint32_t field, buffers, index_shift; /* the index that DQBUF tells is wrong by so much */
     /* what is injected */
     int calls_left, error;        /* so many ioctls succeed, then each gives this errno */
     unsigned long refused;        /* this request gives `error`, whatever calls_left says */
@@ -82,6 +84,18 @@ static int fetch(struct v4l2_buffer *buffer)
     return 0;
 }
 
+static void fill(int slot, uint32_t sequence, uint32_t flags, uint32_t used)
+{
+    const uint64_t one = 1;
+    device.is_queued[slot] = false;
+    memset(device.memory[slot], (int)(sequence & 0xff), LENGTH);
+    memcpy(device.memory[slot] + LENGTH - sizeof sequence, &sequence, sizeof sequence);
+    device.filled[device.filled_count++] = (struct v4l2_buffer){
+        .index = (uint32_t)slot, .sequence = sequence, .flags = flags, .bytesused = used,
+        .timestamp = {.tv_sec = 5, .tv_usec = 7}};
+    CLAIM(write(device.fd, &one, sizeof one) == sizeof one);
+}
+
 static int answer(unsigned long request, void *argument)
 {
     struct v4l2_format *const format = argument;
@@ -91,11 +105,14 @@ static int answer(unsigned long request, void *argument)
             .driver = "made up, unended", .capabilities = V4L2_CAP_DEVICE_CAPS,
             .device_caps = V4L2_CAP_STREAMING | (device.has_planes ? V4L2_CAP_VIDEO_CAPTURE_MPLANE
                                                                    : V4L2_CAP_VIDEO_CAPTURE)};
+        if (device.overwrites)
+            strcpy(argument, "v4l2 loopback");
         return 0;
     case VIDIOC_G_FMT:
         format->fmt.pix = (struct v4l2_pix_format){.width = 32, .height = 20};
         return 0;
     case VIDIOC_S_FMT:
+        format->fmt.pix.field = device.field;
         if (device.has_planes)
             format->fmt.pix_mp.num_planes = 1;
         else
@@ -115,6 +132,8 @@ static int answer(unsigned long request, void *argument)
     case VIDIOC_STREAMON:
     case VIDIOC_STREAMOFF:
         device.is_on = request == VIDIOC_STREAMON;
+        if (device.is_on && device.overwrites)
+            fill(0, 0, 0, LENGTH);
         return 0;
     case VIDIOC_SUBSCRIBE_EVENT:
         return 0;
@@ -163,14 +182,16 @@ int __wrap_poll(struct pollfd *waits, nfds_t count, int timeout_ms)
 void *__wrap_mmap(void *at, size_t length, int access, int flags, int fd, off_t offset)
 {
     (void)at;
-    (void)flags;
-    (void)fd;
-    CLAIM(length == LENGTH && access == PROT_READ);
+    const bool is_ours = flags & MAP_ANONYMOUS;
+    CLAIM(length == LENGTH && access == (is_ours ? PROT_READ | PROT_WRITE : PROT_READ));
+    CLAIM(is_ours == (fd < 0));
     if (device.is_unmappable) {
         errno = ENODEV;
         return MAP_FAILED;
     }
     device.mappings++;
+    if (is_ours)
+        return __real_malloc(length);
     return device.memory[offset / 4096] = __real_malloc(length);
 }
 
@@ -185,21 +206,13 @@ int __wrap_munmap(void *memory, size_t length)
 /* The camera films: a frame with this number, where a buffer is free. */
 static bool film_as(uint32_t sequence, uint32_t flags, uint32_t used)
 {
-    const uint64_t one = 1;
-    int slot = 0;
+    int slot = device.overwrites ? (int)(sequence % device.buffers) : 0;
     pthread_mutex_lock(&device.lock);
-    while (slot < BUFFERS && !device.is_queued[slot])
+    while (!device.overwrites && slot < BUFFERS && !device.is_queued[slot])
         slot++;
     const bool is_room = slot < BUFFERS && device.is_on;
-    if (is_room) {
-        device.is_queued[slot] = false;
-        memset(device.memory[slot], (int)(sequence & 0xff), LENGTH);
-        memcpy(device.memory[slot] + LENGTH - sizeof sequence, &sequence, sizeof sequence);
-        device.filled[device.filled_count++] = (struct v4l2_buffer){
-            .index = (uint32_t)slot, .sequence = sequence, .flags = flags, .bytesused = used,
-            .timestamp = {.tv_sec = 5, .tv_usec = 7}};
-        CLAIM(write(device.fd, &one, sizeof one) == sizeof one);
-    }
+    if (is_room)
+        fill(slot, sequence, flags, used);
     pthread_mutex_unlock(&device.lock);
     return is_room;
 }
@@ -265,7 +278,7 @@ static struct dg_capture *opened(void)
 static void shut(struct dg_capture *capture)
 {
     dg_capture_close(capture);
-    for (int32_t slot = 0; slot < BUFFERS; slot++)
+    for (int32_t slot = 0; slot < DG_RING_ROOM; slot++)
         dg_capture_give_back(capture, slot);
     dg_capture_free(capture);
     CLAIM(device.mappings == 0 && !device.is_on);

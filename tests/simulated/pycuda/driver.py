@@ -127,6 +127,8 @@ class Context:
 class Stream:
     """A stream of the current context."""
 
+    handle = None
+
     def __init__(self, flags=0):
         handle = ctypes.c_void_p()
         check(library.cuStreamCreate(ctypes.byref(handle), flags), "cuStreamCreate")
@@ -136,7 +138,8 @@ class Stream:
         check(library.cuStreamSynchronize(ctypes.c_void_p(self.handle)), "cuStreamSynchronize")
 
     def __del__(self):
-        library.cuStreamDestroy_v2(ctypes.c_void_p(self.handle))
+        if self.handle:
+            library.cuStreamDestroy_v2(ctypes.c_void_p(self.handle))
 
 
 class DeviceAllocation:
