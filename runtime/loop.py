@@ -16,12 +16,12 @@ from runtime.engines import Chosen, onnx_engine_of
 from runtime.errors import say
 from runtime.frame import Frame
 from runtime.golden import check_golden, has_golden
-from runtime.images import Image, readable
+from runtime.images import Image, readable, require_outside
 from runtime.inspection import Inspection, Inspector
 from runtime.manifest import Bundle
 from runtime.overlay import overlay
 from runtime.sinks import Pictures, open_lines, write_line
-from runtime.sources import is_camera, open_source
+from runtime.sources import is_camera, open_source, say_what_lies_below
 from runtime.spec import Limits
 from runtime.verdict import Answer, Counts
 
@@ -55,9 +55,12 @@ def run_source(
     Raises:
         SourceError: the source cannot be opened.
         EngineError: a network cannot be loaded, or the GPU is lost.
-        DataError: the output cannot be written, or not every picture was.
+        DataError: the output cannot be written, or not every picture was, or they would lie in
+            the source.
         QualityError: the golden images were to be judged first, and got other verdicts.
     """
+    if overlays:
+        require_outside("--save-overlays", overlays, Path(uri))
     chosen_engine, rle = (chosen.engine, chosen.rle) if chosen else (None, False)
     inspector = inspector_of_bundle(bundle, chosen_engine, rle=rle)
     why = {"engine_reason": chosen.reason} if chosen else {}
@@ -72,6 +75,7 @@ def run_source(
     ):
         begun = datetime.now(timezone.utc)
         write_line(lines, header(bundle, inspector, uri, begun) | why)
+        say_what_lies_below(uri)
         spec, unlike = bundle.manifest.input, ""
         try:
             for frame in _until(stop, islice(source, frames)):

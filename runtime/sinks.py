@@ -156,9 +156,13 @@ def require_room(folder: Path) -> None:
     """Make the folder of a picture, which may have been moved away.
 
     Raises:
-        DataError: its disk is so full that a picture would take the room of verdicts.
+        DataError: it cannot be made, or its disk is so full that a picture would take the room of
+            verdicts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another") from error
     disk = shutil.disk_usage(folder)
     if disk.free < (reserve := min(RESERVE * disk.total, MOST_RESERVE)):
         raise DataError(

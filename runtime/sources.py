@@ -4,6 +4,7 @@ Files are given one after the other, none is skipped. A camera's frames go stale
 came in since the last one was taken only the newest is given, and the rest are counted.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +56,21 @@ def is_camera(uri: str) -> bool:
     return Path(uri.partition("?")[0]).is_char_device()
 
 
+def say_what_lies_below(uri: str) -> None:
+    """Say how many images lie in folders below the folder `uri`, which are not judged."""
+    below = sum(
+        name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES
+        for place, _, names in os.walk(uri)
+        if place != uri
+        for name in names
+    )
+    if below:
+        say(
+            f"--camera {readable(uri)}: {below} images in folders below it are not judged; name "
+            "each of those folders"
+        )
+
+
 def frame_of_image(path: Path, channels: int, seq: int, source: str) -> Frame:
     """The image in `path` as a frame, captured now.
 
@@ -68,7 +84,12 @@ def frame_of_image(path: Path, channels: int, seq: int, source: str) -> Frame:
 
 @contextmanager
 def _folder(folder: Path, channels: int) -> Iterator[Iterator[Frame]]:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    try:
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError as error:
+        raise SourceError(
+            f"--camera {folder}: cannot be read ({error.strerror}); let this user read it"
+        ) from error
     if not paths:
         raise SourceError(f"--camera {folder}: holds no image; name the folder that has them")
     yield (_frame_or_fault(path, channels, seq) for seq, path in enumerate(paths))
@@ -85,6 +106,8 @@ def _frame_or_fault(path: Path, channels: int, seq: int) -> Frame:
 
 @contextmanager
 def _video(path: Path) -> Iterator[Iterator[Frame]]:
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"--camera {path}: this user may not read it; let it")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise SourceError(f"--camera {path}: is no video that OpenCV can read; convert it")

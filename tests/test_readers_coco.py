@@ -285,3 +285,22 @@ def test_the_digest_changes_with_the_drawing(tmp_path):
     )
     assert one == same
     assert len({one, other, relabelled}) == 3
+
+
+def test_an_image_without_annotations_in_a_folder_of_bad_ones_is_refused(tmp_path):
+    write_images(tmp_path / "NG", "a.png", "b.png")
+    names = ["NG/a.png", "NG/b.png"]
+    write_json(tmp_path / "x.json", names, *(annotation(number, 1, BOX) for number in (0, 1)))
+    assert len(coco.read(tmp_path).samples) == 2
+    write_json(tmp_path / "x.json", names, annotation(0, 1, BOX))
+    with pytest.raises(
+        DataError, match=r"b\.png: has no mask, .* in a folder 'NG'; draw its .*move"
+    ):
+        coco.read(tmp_path)
+
+
+def test_a_file_may_be_named_in_capitals(tmp_path):
+    write_images(tmp_path, "a.png")
+    write_json(tmp_path / "X.JSON", ["a.png"], annotation(0, 1, BOX))
+    assert format_of(tmp_path) == "coco"
+    assert [s.kind for s in coco.read(tmp_path).samples] == ["scratch"]

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
@@ -142,4 +143,23 @@ def test_a_name_in_another_encoding_is_refused(tmp_path):
     draw(tmp_path / "images/a.png")
     (tmp_path / "images/a.png").rename(tmp_path / os.fsdecode(b"images/Gr\xf6sse.png"))
     with pytest.raises(DataError, match=r"the name 'images/Gr\\xf6sse\.png' is no UTF-8; rename"):
+        read_dataset(tmp_path)
+
+
+def test_a_folder_of_masks_that_is_a_link_to_nowhere_is_refused(tmp_path):
+    draw_pairs(tmp_path / "images/day 1", tmp_path / "masks/day 1")
+    draw(tmp_path / "images/day 2/0.png")
+    (tmp_path / "masks/day 2").symlink_to(tmp_path / "a disk that is not there")
+    with pytest.raises(DataError, match=r"masks/day 2: cannot be read \(No such file or directory"):
+        read_dataset(tmp_path)
+
+
+def test_a_mask_of_several_pictures_is_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "masks/0.png").unlink()
+    pages = [np.zeros((24, 32), np.uint8), np.full((24, 32), 255, np.uint8)]
+    cv2.imwritemulti(str(tmp_path / "masks/0.tif"), pages)
+    with pytest.raises(
+        DataError, match=r"masks/0\.tif: holds 2 pictures, .* draw all defects into"
+    ):
         read_dataset(tmp_path)

@@ -196,7 +196,7 @@ def test_two_files_for_one_image_are_refused(tmp_path):
 
 
 def test_masks_that_were_exported_are_no_samples(tmp_path):
-    for name in ("images/a", "images/b", "masks/a", "day 2/masks/b"):
+    for name in ("images/a", "images/b", "masks/a", "day 2/Masks/b"):
         write_image(tmp_path / f"{name}.png")
     write_json(tmp_path / "images/a.json", BOX)
     said = [(s.name, s.defective) for s in labelme.read(tmp_path).samples]
@@ -241,3 +241,41 @@ def test_the_digest_changes_with_the_shapes(tmp_path):
         for shape in (BOX, BOX, BOX | {"points": [[2, 3], [5, 7]]})
     )
     assert one == same != other
+
+
+@pytest.mark.parametrize("folder", ["NG", "train/bad"])
+def test_an_image_without_a_file_in_a_folder_of_bad_ones_is_refused(tmp_path, folder):
+    for name in ("a", "b"):
+        write_image(tmp_path / folder / f"{name}.png")
+    write_json(tmp_path / folder / "a.json", BOX)
+    write_json(tmp_path / folder / "b.json")
+    assert [s.kind for s in labelme.read(tmp_path).samples] == ["pit", "good"]
+    (tmp_path / folder / "b.json").unlink()
+    message = r"b\.png: has no mask, .* good, in a folder '.*'; draw .* a file without shapes if it"
+    with pytest.raises(DataError, match=message):
+        labelme.read(tmp_path)
+
+
+def test_a_file_may_be_named_in_capitals(tmp_path):
+    write_image(tmp_path / "a.png")
+    write_json(tmp_path / "a.JSON", BOX)
+    assert format_of(tmp_path) == "labelme"
+    assert [s.kind for s in labelme.read(tmp_path).samples] == ["pit"]
+
+
+def test_an_image_beside_a_labelled_one_of_its_name_is_refused(tmp_path):
+    read_one(tmp_path, BOX)
+    write_image(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match=r"a\.jpg: is not labelled, a\.png beside it is; take one"):
+        labelme.read(tmp_path)
+
+
+def test_spaces_around_a_label_are_no_part_of_it(tmp_path):
+    sample = read_one(tmp_path, BOX, BOX | {"label": " pit "})
+    assert labelme.read(tmp_path).class_names == ("pit",)
+    np.testing.assert_array_equal(drawn(sample), BOX_PIXELS)
+
+
+def test_what_is_to_be_ignored_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"a\.json: shape '__ignore__' does not say what is there"):
+        read_one(tmp_path, BOX, BOX | {"label": "__ignore__"})

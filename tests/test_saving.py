@@ -70,7 +70,7 @@ def test_every_ng_sample_has_its_picture_and_no_ok_sample(int8_bundle, images, t
 
 def test_the_masks_are_in_the_lines_where_asked_for(defectgate, int8_bundle, images):
     done = defectgate("runtime", "--camera", images, "--bundle", int8_bundle, "--rle")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     verdicts = [json.loads(line) for line in done.stdout.splitlines()[1:-1]]
     drawn = [line for line in verdicts if line["defects"]]
     assert drawn
@@ -82,3 +82,14 @@ def test_the_masks_are_in_the_lines_where_asked_for(defectgate, int8_bundle, ima
         share = coco.area({"size": mask["size"], "counts": mask["counts"]}) / np.prod(mask["size"])
         area_px = sum(defect["area_px"] for defect in line["defects"])
         assert share * 96 * 96 == pytest.approx(area_px, abs=0.1)
+
+
+def test_no_picture_comes_among_the_images(int8_bundle, images, tmp_path):
+    (tmp_path / "link").symlink_to(images)
+    for overlays in (images, images / "rejected", tmp_path / "link" / "rejected"):
+        with pytest.raises(
+            DataError, match=rf"--save-overlays {overlays}: lies in {images}, which"
+        ):
+            run(int8_bundle, images, tmp_path / "lines", overlays)
+    assert not (images / "rejected").exists()
+    assert not (tmp_path / "lines").exists()

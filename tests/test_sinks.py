@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import DataError
+from runtime.images import write_png
 from runtime.sinks import ROOM, Pictures, open_lines, write_line
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)
@@ -201,3 +202,14 @@ def test_an_inspection_goes_on_where_nothing_can_be_said():
             [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=nobody, check=True
         )
     assert went.stdout == b"went on\n"
+
+
+def test_standard_output_is_utf_8_whatever_the_locale(defectgate, plain_bundle, tmp_path):
+    write_png(tmp_path / "Größe.png", PICTURE)
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    line = ("runtime", "--bundle", plain_bundle, "--camera")
+    done = defectgate(*line, tmp_path, env=ascii_only, encoding="utf-8")
+    assert json.loads(done.stdout.splitlines()[1])["source"] == "Größe.png"
+    assert (done.returncode, done.stderr) == (0, "")
+    done = defectgate(*line, tmp_path / "Größe", env=ascii_only)
+    assert r"Gr\xf6\xdfe: no such camera" in done.stderr

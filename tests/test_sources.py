@@ -5,9 +5,10 @@ import os
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtime.images import write_png
-from runtime.sources import open_source
+from runtime.sources import open_source, say_what_lies_below
 
 PICTURE = np.arange(64 * 48, dtype=np.uint8).reshape(48, 64)
 
@@ -63,3 +64,24 @@ def test_a_video_that_ends_early_is_said(tmp_path, capsys):
     seen = len(frames_of(tmp_path / "line.avi"))
     assert 10 <= seen < 30
     assert f"line.avi: ended after {seen} of 40 frames; some were" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp"])
+def test_an_image_of_several_pictures_is_a_fault(tmp_path, suffix):
+    one, *rest = (Image.fromarray(PICTURE + number) for number in range(3))
+    one.save(tmp_path / f"a.{suffix}", save_all=True, append_images=rest)
+    one.save(tmp_path / os.fsdecode(f"gr\xf6\xdfe.{suffix}".encode("latin-1")))
+    several, alone = frames_of(tmp_path)
+    assert f"a.{suffix}: holds 3 pictures, of which only the first would be seen" in several.fault
+    assert alone.fault is None
+
+
+def test_what_lies_below_a_folder_is_said(tmp_path, capsys):
+    for name in ("a", "of today/b", "of today/deep/c", "of today/.d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_png(tmp_path / f"{name}.png", PICTURE)
+    say_what_lies_below(str(tmp_path / "of today/deep"))
+    say_what_lies_below(str(tmp_path / "a.png"))
+    assert capsys.readouterr().err == ""
+    say_what_lies_below(str(tmp_path))
+    assert f"{tmp_path}: 2 images in folders below it are not judged" in capsys.readouterr().err

@@ -73,8 +73,8 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     for row in (first, second):
         row[5] = "one object"
     table.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
-    numbers, error = numbers_of(root, out, root / "sheets" / "sheet.png")
-    assert (root / "sheets" / "sheet.png").exists()
+    numbers, error = numbers_of(root, out, root.parent / "sheets" / "sheet.png")
+    assert (root.parent / "sheets" / "sheet.png").exists()
     told = "\n".join(numbers["problems"])
     assert error == f"{root}: {len(numbers['problems'])} problems; mend them before training"
     assert f"'{empty[0]}' is labelled defective, but nothing is drawn" in told
@@ -122,3 +122,20 @@ def test_a_set_of_which_nothing_can_be_read_is_still_told(surveyed):
     assert len(numbers["problems"]) == 25
     assert "25 problems; mend them" in error
     assert not sheet.exists()
+
+
+def test_a_jpeg_and_its_png_show_the_same_pixels(surveyed):
+    root, out, _ = surveyed
+    first, second = sorted((root / "images/train").glob("*.png"))[:2]
+    colours = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (64, 64))
+    first.write_bytes(cv2.imencode(".jpg", colours)[1].tobytes())
+    write_png(second, cv2.imdecode(np.fromfile(first, np.uint8), cv2.IMREAD_COLOR))
+    assert numbers_of(root, out)[0]["duplicates"] == 1
+
+
+@pytest.mark.parametrize("place", ["sheet.png", "images/train/sheet.png", "../set/x/sheet.png"])
+def test_no_sheet_comes_among_the_images(surveyed, place):
+    root, out, _ = surveyed
+    with pytest.raises(DataError, match=rf"--sheet .*: lies in {root}, which is read, so pictures"):
+        inspect_data(str(root), root / place, out)
+    assert not list(root.rglob("sheet.png"))

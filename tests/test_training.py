@@ -150,6 +150,23 @@ def test_a_split_that_was_made_is_written_down_with_the_run(editable, tmp_path):
     assert written == {sample.name: sample.split for sample in read_dataset(root).samples}
 
 
+def test_what_to_do_next_can_be_pasted(drawn_set, tmp_path, capsys):
+    train(TrainSettings(drawn_set, tmp_path / "run 1", **QUICK))
+    assert f"export --int8 --model '{tmp_path}/run 1' --out" in capsys.readouterr().err
+
+
+def test_a_run_that_is_interrupted_says_how_it_goes_on(drawn_set, tmp_path, monkeypatch, capsys):
+    settings = TrainSettings(drawn_set, tmp_path / "run", **QUICK)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.training._finish", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings)
+    assert f"{tmp_path}/run: the same command with --resume goes on" in capsys.readouterr().err
+
+
 def test_a_model_is_not_evaluated_on_classes_that_it_was_not_taught(editable, drawn_set, tmp_path):
     train(TrainSettings(drawn_set, tmp_path / "run", by_class=True, **QUICK))
     root, rows, save = editable

@@ -65,7 +65,8 @@ def train(
     input: Size = "256x256",  # noqa: A002
     fit: Annotated[str, typer.Option(help="stretch, letterbox, or tile.")] = "stretch",
     scale: Annotated[
-        float, typer.Option(min=0.01, help="With --fit tile: 0.5 sees a frame at half its size.")
+        float,
+        typer.Option(min=0.01, max=16, help="With --fit tile: 0.5 sees a frame at half its size."),
     ] = 1.0,
     by_class: Annotated[
         bool, typer.Option("--by-class", help="A score and a mask for each class of defects.")
@@ -82,7 +83,9 @@ def train(
         typer.Option(min=1, help="Passes; by default as many as make 800 steps, at least 5."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Highest rate of AdamW.")] = 1e-3,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Highest rate of AdamW.")
+    ] = 1e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that read images; worth it beside a GPU.")

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from runtime.record import write_atomically
 from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
 from train.readers import FORMATS, format_of
-from train.readers.table import rows_of
+from train.readers.table import refuse_doubles, rows_of
 from train.sample import DEFECT, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
@@ -58,14 +60,25 @@ class Dataset:
     def require_unchanged(self, digest: str, where: Path) -> None:
         """Refuse a set whose split was made here, if it is not the one with this `digest`.
 
+        And any set that has samples in another split than `where` was taught them, if it says so.
+
         Raises:
-            DataError: it is not: what was learned may have come into another split.
+            DataError: what was learned may have come, or came, into another split.
         """
         if self.split_was_made and self.digest != digest:
             raise DataError(
                 f"{self.root}: has no split of its own, and is not as {where} was taught it, so "
                 f"what was learned may now be in another split; put the run's {SPLITS_FILE} into "
                 f"the folder, with a line for each new image, or take --split {ALL} of a new set"
+            )
+        written = where / SPLITS_FILE
+        was = _splits_in(written) if written.is_file() else {}
+        moved = [s.name for s in self.samples if was.get(s.name, "test") not in {"test", s.split}]
+        if moved:
+            raise DataError(
+                f"{self.root}: {len(moved)} samples that {where} learned are in another split now, "
+                f"such as '{moved[0]}'; give them back the splits of {written}, or take --split "
+                f"{ALL} of a new set"
             )
 
     def taught(self, class_names: Sequence[str]) -> "Dataset":
@@ -109,28 +122,10 @@ def list_dataset(source: Path | str) -> Dataset:
     """
     path, _, layout = str(source).partition("::")
     root = Path(path)
-    layout = layout or format_of(root)
-    if layout not in FORMATS:
+    if layout and layout not in FORMATS:
         raise DataError(f"{source}: format '{layout}' is unknown; expected one of {list(FORMATS)}")
-    listing = FORMATS[layout].read(root)
-    for sample in listing.samples:
-        _require_name_in_utf8(root, sample.name)
-        for needed in filter(None, (sample.image, sample.drawing and sample.drawing.file())):
-            if not needed.is_file():
-                raise DataError(
-                    f"{needed}: is missing, though sample '{sample.name}' names it; "
-                    "restore the file or take out the sample"
-                )
-    if not listing.samples:
-        raise DataError(f"{root}: holds no sample in the layout {layout}; name the folder above it")
-    if len(listing.class_names) > MAX_CLASSES:
-        raise DataError(
-            f"{root}: has {len(listing.class_names)} classes, at most {MAX_CLASSES} are possible; "
-            "give kinds of defects that look alike one name"
-        )
-    samples = _with_written_splits(root, listing.samples)
-    divided = with_splits(samples)
-    return Dataset(root, layout, divided, listing.class_names, _digest(divided), divided != samples)
+    with _readable(root):
+        return _listed(root, layout or format_of(root))
 
 
 def write_splits(path: Path, samples: Sequence[Sample]) -> None:
@@ -197,6 +192,41 @@ def largest_defect_px(sample: Sample) -> int:
     return int(pieces[:, cv2.CC_STAT_AREA].max(initial=0))
 
 
+def _listed(root: Path, layout: str) -> Dataset:
+    listing = FORMATS[layout].read(root)
+    for sample in listing.samples:
+        _require_name_in_utf8(root, sample.name)
+        for needed in filter(None, (sample.image, sample.drawing and sample.drawing.file())):
+            if not needed.is_file():
+                raise DataError(
+                    f"{needed}: is missing, though sample '{sample.name}' names it; "
+                    "restore the file or take out the sample"
+                )
+    if not listing.samples:
+        raise DataError(f"{root}: holds no sample in the layout {layout}; name the folder above it")
+    if len(listing.class_names) > MAX_CLASSES:
+        raise DataError(
+            f"{root}: has {len(listing.class_names)} classes, at most {MAX_CLASSES} are possible; "
+            "give kinds of defects that look alike one name"
+        )
+    samples = _with_written_splits(root, listing.samples)
+    divided = with_splits(samples)
+    return Dataset(root, layout, divided, listing.class_names, _digest(divided), divided != samples)
+
+
+@contextmanager
+def _readable(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        asked = Path(error.filename or root)
+        place = next(path for path in (asked, *asked.parents) if os.path.lexists(path))
+        raise DataError(
+            f"{place}: cannot be read ({error.strerror}), so what is there would be passed over; "
+            f"let this user read all of {root}, or take it out"
+        ) from error
+
+
 def _require_name_in_utf8(root: Path, name: str) -> None:
     """Records are UTF-8; a file that an old archive named otherwise has no name in them."""
     if readable(name) != name:
@@ -212,11 +242,22 @@ def _index(root: Path, class_names: Sequence[str], name: str) -> int:
     return list(class_names).index(name) + 1
 
 
+def _splits_in(path: Path) -> dict[str, str]:
+    rows = rows_of(path, ("file", "split"))
+    refuse_doubles(path, rows, "keep the one by which it was learned")
+    return {row["file"]: row["split"] for _, row in rows}
+
+
 def _with_written_splits(root: Path, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     path = root / SPLITS_FILE
     if not path.is_file():
         return samples
-    written = {row["file"]: row["split"] for _, row in rows_of(path, ("file", "split"))}
+    written = _splits_in(path)
+    if unknown := written.keys() - {sample.name for sample in samples}:
+        raise DataError(
+            f"{path}: {len(unknown)} of {len(written)} lines name no image of the set, such as "
+            f"'{min(unknown)}'; restore it, or take its line out"
+        )
     for sample in samples:
         if written.get(sample.name) not in SPLITS:
             raise DataError(

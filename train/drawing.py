@@ -123,20 +123,26 @@ def read_mask_file(path: Path) -> Image:
     image of 255 and 0. A mask of 0 and 1 may be either and comes as it is.
 
     Raises:
-        DataError: unreadable, coloured, drawn in its transparency, or with values that are neither.
+        DataError: unreadable, of several pictures, coloured, drawn in its transparency, or with
+            values that are neither.
     """
     from PIL import Image as Pillow
 
     Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
         with Pillow.open(path) as opened:
-            mode = opened.mode
+            mode, count = opened.mode, getattr(opened, "n_frames", 1)
             mask = np.asarray(opened.convert("L") if _white_comes_first(opened) else opened)
     except (OSError, Pillow.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or f"{path.stat().st_size} bytes"
         raise DataError(
             f"{path}: is not a readable image ({reason}); restore or remove the file"
         ) from error
+    if count > 1:
+        raise DataError(
+            f"{path}: holds {count} pictures, of which only the first would be seen; draw all "
+            "defects into one"
+        )
     if mask.ndim == 3:  # noqa: PLR2004 - colours
         mask = _one_channel(path, mask)
     values = np.unique(mask).tolist()

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from runtime.errors import DataError
-from runtime.images import Image, read_image, write_png
-from runtime.record import write_atomically
+from runtime.images import Image, read_image, require_outside, write_png
+from runtime.record import require_place, write_atomically
 from train.contrast import CLEARLY_VISIBLE, contrast_to_noise
 from train.dataset import Dataset, list_dataset, problems, read_mask
 from train.division import leaks
@@ -79,7 +79,13 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
     Raises:
         DataError: something is wrong with it; everything that is was printed before.
     """
+    if out:
+        require_place("--json", out, is_folder=False)
+    if sheet:
+        require_place("--sheet", sheet, is_folder=False)
     dataset = list_dataset(source)
+    if sheet:
+        require_outside("--sheet", sheet, dataset.root)
     looks, wrong = _look_at(dataset.samples)
     wrong += [*leaks(dataset.samples), *lacking(dataset), *_at_odds(_duplicates(looks))]
     survey = _survey(dataset, looks, wrong)
@@ -126,7 +132,7 @@ def _look_at(samples: Sequence[Sample]) -> tuple[list[Look], list[str]]:
 
 
 def _look(sample: Sample) -> Look:
-    image = read_image(sample.image, channels=1)
+    image = read_image(sample.image, channels=3)  # a JPEG's grey is not that of its PNG
     mask = read_mask(sample, (image.shape[0], image.shape[1]))
     drawn = bool(mask.any())
     return Look(

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from runtime.errors import DataError, ModelError
 from runtime.images import readable
 from runtime.inspection import Inspector
 from runtime.preprocess import preprocess_digest
+from runtime.record import require_place
 from runtime.spec import InputSpec, Limits
 from train.average import follow
 from train.batches import Example, TrainingTiles, check_shape
@@ -66,6 +68,7 @@ def train(settings: TrainSettings) -> ModelRecord:
             little memory.
     """
     _require_paths_in_utf8(settings)
+    require_place("--out", settings.out, is_folder=True)
     fabric = _fabric(settings)
     data = _read_data(settings)
     torch.manual_seed(settings.seed)
@@ -93,14 +96,14 @@ def train(settings: TrainSettings) -> ModelRecord:
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
         examples = _loader(tiles, order, settings)
         begun = time.monotonic()
-        with _enough_memory(settings):
+        with _told_why_it_ends(settings, fabric):
             loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
-        with _enough_memory(settings), _first_alone(fabric) as is_first:
+        with _told_why_it_ends(settings, fabric), _first_alone(fabric) as is_first:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
                 _log(settings, epoch, loss, _validate(average, data), cost)
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
-    with _enough_memory(settings), _first_alone(fabric) as is_first:
+    with _told_why_it_ends(settings, fabric), _first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
     return load_record(settings.out)
@@ -160,7 +163,7 @@ def _first_alone(fabric: lightning_fabric.Fabric) -> Iterator[bool]:
 
 
 @contextmanager
-def _enough_memory(settings: TrainSettings) -> Iterator[None]:
+def _told_why_it_ends(settings: TrainSettings, fabric: lightning_fabric.Fabric) -> Iterator[None]:
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -168,6 +171,11 @@ def _enough_memory(settings: TrainSettings) -> Iterator[None]:
             f"--batch-size {settings.batch_size} --input {settings.width}x{settings.height}: the "
             "GPU has too little memory; use a smaller --batch-size or --input"
         ) from error
+    except KeyboardInterrupt:
+        if fabric.is_global_zero and (settings.out / STATE).exists():
+            said = f"{settings.out}: the same command with --resume goes on from its last epoch"
+            console.print(said, soft_wrap=True, markup=False)
+        raise
 
 
 @dataclass(frozen=True)
@@ -381,7 +389,7 @@ def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:
     (settings.out / STATE).unlink()
     _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)
     console.print(
-        f"next: defectgate export --int8 --model {settings.out} --out BUNDLE",
+        f"next: defectgate export --int8 --model {shlex.quote(str(settings.out))} --out BUNDLE",
         soft_wrap=True,
         markup=False,
     )

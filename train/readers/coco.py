@@ -18,7 +18,7 @@ import msgspec
 
 from runtime.errors import DataError
 from train.drawing import largest_class
-from train.readers.image_files import SPLIT_OF_FOLDER, sample_of
+from train.readers.image_files import SPLIT_OF_FOLDER, refuse_bad, sample_of
 from train.readers.json_file import mentions, read_json
 from train.readers.segments import Segmentation, Segments, runs_of
 from train.sample import GOOD, Listing, Sample
@@ -70,7 +70,8 @@ def read(root: Path) -> Listing:
 
     Raises:
         DataError: a wrong field, an image that is not found or listed twice, an annotation without
-            a segmentation, or files with different categories.
+            a segmentation, files with different categories, or an image without annotations in a
+            folder that is called bad.
     """
     files = {path: read_json(path, Coco) for path in _files(root)}
     if not files:
@@ -84,12 +85,13 @@ def read(root: Path) -> Listing:
                     f"{path}: lists '{sample.name}' a second time; take one of the two out"
                 )
             samples[sample.name] = sample
+    refuse_bad(samples.values(), "move it elsewhere")
     return Listing(tuple(samples.values()), names)
 
 
 def _files(root: Path) -> list[Path]:
     folders = [root, root / "annotations", *(root / name for name in SPLIT_OF_FOLDER)]
-    found = (path for folder in folders for path in sorted(folder.glob("*.json")))
+    found = (path for folder in folders for path in sorted(folder.glob("*.[jJ][sS][oO][nN]")))
     return [path for path in found if mentions(path, KEYS)]
 
 

@@ -7,7 +7,6 @@ such a file.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,19 @@ import numpy.typing as npt
 
 from runtime.errors import DataError
 from train.drawing import WHITE, MaskFile, read_indices, read_mask_file
-from train.readers.image_files import files_in, images_in, name_in, refuse_orphans, split_named
+from train.readers.image_files import (
+    files_in,
+    images_in,
+    name_in,
+    refuse_bad,
+    refuse_orphans,
+    split_named,
+)
 from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
 IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
-BAD = re.compile(
-    "bad|ng|nok|not.?ok|scrap|defect(s|ive)?|anomal(y|ies|ous)|fault(s|y)?|reject(s|ed)?",
-    re.IGNORECASE,
-)
 LABELS = re.compile("mask|label|annot|ground|gt", re.IGNORECASE)  # what others call the folder
 Counts = npt.NDArray[np.intp]
 
@@ -72,7 +74,7 @@ def read(root: Path) -> Listing:
     if not samples:
         raise DataError(f"{root / IMAGES}: holds no image; put the samples there")
     refuse_orphans(sorted(set(masks.values()) - used))
-    _refuse_bad(samples)
+    refuse_bad(samples, "an empty mask")
     _refuse_strays(root, samples)
     return Listing(tuple(samples), names)
 
@@ -122,22 +124,6 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
             raise DataError(
                 f"{path}: has the name of an image and is not read, so the image would count as "
                 f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"
-            )
-
-
-def _refuse_bad(samples: Sequence[Sample]) -> None:
-    """Refuse an image without a mask in a folder that is called bad.
-
-    Raises:
-        DataError: there is one; it would be taught as good.
-    """
-    for sample in samples:
-        bad = next(filter(BAD.fullmatch, Path(sample.name).parts[:-1]), None)
-        if bad and sample.drawing is None:
-            raise DataError(
-                f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
-                "draw its defect, or an empty mask if it is good, or list the set in a split.csv, "
-                "where it has label 1 and no mask"
             )
 
 

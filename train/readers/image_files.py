@@ -1,6 +1,7 @@
 """The image files of a dataset's folder, and the samples that they are."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,13 +17,21 @@ SPLIT_OF_FOLDER = {
     "validation": "val",
     "testing": "test",
 }
+BAD = re.compile(
+    "bad|ng|nok|not.?ok|scrap|defect(s|ive)?|anomal(y|ies|ous)|fault(s|y)?|reject(s|ed)?",
+    re.IGNORECASE,
+)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files below `folder`, linked folders too, by path; without those that are hidden."""
+    """All files below `folder`, linked folders too, by path; without those that are hidden.
+
+    Raises:
+        OSError: a folder cannot be read; defects drawn there would be taught as good.
+    """
     seen: set[str] = set()
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if os.path.realpath(place) in seen:  # a link to a folder above it, or read already
             folders.clear()
             continue
@@ -30,7 +39,15 @@ def files_in(folder: Path) -> list[Path]:
         folders[:] = sorted(shown, key=lambda name: (Path(place, name).is_symlink(), name))
         seen.add(os.path.realpath(place))
         found.extend(Path(place, name) for name in names if name[0] != ".")
+        for name in names:
+            if "." not in name:
+                Path(place, name).stat()  # a folder's link that leads nowhere counts as a file
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # an empty list says that
+        raise error
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -91,6 +108,22 @@ def refuse_orphans(orphans: list[Path]) -> None:
             f"{orphans[0]}: no image has this mask's name, nor those of {len(orphans) - 1} others; "
             "name a mask as its image, or its defect would be taught as good"
         )
+
+
+def refuse_bad(samples: Iterable[Sample], if_good: str) -> None:
+    """Refuse images without a mask in a folder that is called bad; `if_good` mends what is not.
+
+    Raises:
+        DataError: there is one; it would be taught as good.
+    """
+    for sample in samples:
+        bad = next(filter(BAD.fullmatch, Path(sample.name).parts[:-1]), None)
+        if bad and sample.drawing is None:
+            raise DataError(
+                f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
+                f"draw its defect, or {if_good} if it is good, or list the set in a split.csv, "
+                "where it has label 1 and no mask"
+            )
 
 
 def refuse_whole(root: Path, parts: list[str], what: str) -> None:

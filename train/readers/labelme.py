@@ -5,6 +5,7 @@ Classes are the labels, sorted. Folders named as a split, anywhere above the ima
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,20 @@ import msgspec
 from runtime.errors import DataError
 from train.drawing import largest_class
 from train.readers.folders import MASK_FOLDERS
-from train.readers.image_files import files_in, images_in, name_in, sample_of, split_named
+from train.readers.image_files import (
+    files_in,
+    images_in,
+    name_in,
+    refuse_bad,
+    sample_of,
+    split_named,
+)
 from train.readers.json_file import mentions, read_json
 from train.readers.shapes import LabelledShape, Shapes
 from train.sample import GOOD, Listing, Sample
 
 KEYS = ("shapes", "imagePath")
+IGNORED = "__ignore__"  # as labelme's own exports have it
 
 
 class Labelling(msgspec.Struct, rename="camel"):
@@ -38,10 +47,11 @@ def read(root: Path) -> Listing:
     """The samples, by name.
 
     Raises:
-        DataError: a wrong field, a shape that cannot be drawn, or two files for one image.
+        DataError: a wrong field, a shape that cannot be drawn, two files for one image, or an
+            image without a file that seems to be defective.
     """
     labelled = _labellings(root)
-    labels = {shape.label for _, found in labelled.values() for shape in found.shapes}
+    labels = {shape.name() for _, found in labelled.values() for shape in found.shapes}
     names = tuple(sorted(labels))
     found = (image.relative_to(root) for image in images_in(root))
     labelling = {Path(name).parent for name in labelled}
@@ -53,16 +63,18 @@ def read(root: Path) -> Listing:
         for name, (path, found) in labelled.items()
         if found.shapes
     }
-    samples = (_sample(root, name, drawings.get(name), names) for name in sorted(images))
+    _refuse_twins(root, labelled, images)
+    samples = [_sample(root, name, drawings.get(name), names) for name in sorted(images)]
+    refuse_bad((s for s in samples if s.name not in labelled), "a file without shapes")
     return Listing(tuple(samples), names)
 
 
 def _of_masks(image: Path) -> bool:
-    return any(folder in MASK_FOLDERS for folder in image.parts[:-1])
+    return any(folder.lower() in MASK_FOLDERS for folder in image.parts[:-1])
 
 
 def _files(root: Path) -> list[Path]:
-    return [path for path in files_in(root) if path.suffix == ".json"]
+    return [path for path in files_in(root) if path.suffix.lower() == ".json"]
 
 
 def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
@@ -73,6 +85,7 @@ def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
         if mentions(path, KEYS):
             labelling = read_json(path, Labelling)
             image = path.parent / labelling.image_path.replace("\\", "/")
+            _refuse_ignored(path, labelling)
             _refuse_another(path, image, images.get(path.with_suffix("")))
             before = labelled.setdefault(name_in(root, image), (path, labelling))
             if before[0] != path:
@@ -80,6 +93,14 @@ def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
                     f"{path}: labels the same image as {before[0].name}; take one of them out"
                 )
     return labelled
+
+
+def _refuse_ignored(path: Path, labelling: Labelling) -> None:
+    if IGNORED in {shape.name() for shape in labelling.shapes}:
+        raise DataError(
+            f"{path}: shape '{IGNORED}' does not say what is there, so it cannot be learned; call "
+            "it a defect, or take it out, or the image"
+        )
 
 
 def _refuse_another(path: Path, image: Path, beside: Path | None) -> None:
@@ -97,9 +118,24 @@ def _refuse_another(path: Path, image: Path, beside: Path | None) -> None:
         )
 
 
+def _refuse_twins(root: Path, labelled: Iterable[str], images: Iterable[str]) -> None:
+    """Refuse an image without a file, where one of its name and another suffix has one.
+
+    Raises:
+        DataError: that one's defect would be taught as good.
+    """
+    twin_of = {Path(name).with_suffix(""): name for name in labelled}
+    for name in sorted({*images} - {*labelled}):
+        if twin := twin_of.get(Path(name).with_suffix("")):
+            raise DataError(
+                f"{root / name}: is not labelled, {Path(twin).name} beside it is; "
+                "take one of the two images out"
+            )
+
+
 def _drawing(path: Path, labelling: Labelling, names: tuple[str, ...]) -> Shapes:
     recorded = (labelling.image_height, labelling.image_width)
-    shapes = tuple((names.index(shape.label) + 1, shape) for shape in labelling.shapes)
+    shapes = tuple((names.index(shape.name()) + 1, shape) for shape in labelling.shapes)
     return Shapes(path, recorded, shapes)
 
 

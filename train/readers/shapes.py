@@ -29,6 +29,10 @@ class LabelledShape(msgspec.Struct, frozen=True):
     shape_type: str | None = None
     mask: str | None = None
 
+    def name(self) -> str:
+        """Of the class."""
+        return self.label.strip()
+
     def kind(self) -> str:
         """What is drawn."""
         return self.shape_type or "polygon"

@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.errors import DataError
 from train.drawing import MaskFile, holds_indices, read_indices
-from train.readers.table import rows_of
+from train.readers.table import refuse_doubles, rows_of
 from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
 TABLE = "split.csv"
@@ -33,25 +33,13 @@ def read(root: Path) -> Listing:
     """
     table = root / TABLE
     rows = rows_of(table, COLUMNS)
-    _refuse_doubles(table, rows)
+    refuse_doubles(table, rows, "draw all defects of an image into one mask")
     samples = [_sample_of_row(root, table, line, row) for line, row in rows]
     masks = [s.drawing.path for s in samples if isinstance(s.drawing, MaskFile) and s.defective]
     if all(path.is_file() for path in masks) and holds_indices(masks):
         return Listing(tuple(samples), _names_of_indices(samples))
     names = _names_of_kinds(samples)
     return Listing(tuple(_as_binary(sample, names) for sample in samples), names)
-
-
-def _refuse_doubles(table: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
-    """One line an image: a second one would teach that the defect of the first is none."""
-    lines: dict[str, int] = {}
-    for line, row in rows:
-        first = lines.setdefault(row["file"], line)
-        if first != line:
-            raise DataError(
-                f"{table}:{line}: '{row['file']}' stands in line {first} too; "
-                "draw all defects of an image into one mask"
-            )
 
 
 def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:

@@ -9,6 +9,19 @@ from runtime.errors import DataError
 csv.field_size_limit(2**31 - 1)  # run lengths of a large mask are one cell
 
 
+def refuse_doubles(table: Path, rows: Sequence[tuple[int, dict[str, str]]], mend: str) -> None:
+    """Refuse a second line of one file.
+
+    Raises:
+        DataError: there is one.
+    """
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        first = lines.setdefault(row["file"], line)
+        if first != line:
+            raise DataError(f"{table}:{line}: '{row['file']}' stands in line {first} too; {mend}")
+
+
 def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, cells by column) of each row; cells that a row lacks are empty.
 
