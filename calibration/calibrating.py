@@ -28,7 +28,7 @@ from runtime.inspection import Inspector, Scored
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
 from runtime.preprocess import preprocess_digest
-from runtime.record import read_record, write_record
+from runtime.record import read_record, require_place, write_record
 from runtime.sources import frame_of_image
 from runtime.spec import InputSpec
 from train.dataset import Dataset, read_dataset
@@ -102,8 +102,7 @@ def with_ranges(
     method: RangeMethod,
 ) -> Calibration:
     """The `images` below `root` with the ranges of the float ONNX `model` over them."""
-    tiles = calibration_tiles(progress(images.images, "taking ranges"), root, inspector, spec)
-    ranges = activation_ranges(model, tiles, method)
+    ranges = activation_ranges(model, _Tiles(images.images, root, inspector, spec), method)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     return Calibration(images, Scales(SCALES_SCHEMA, method, digest, images.digest, ranges))
 
@@ -119,6 +118,7 @@ def calibrate_bundle(
     """
     if out.exists():
         raise CalibrationError(f"--out {out}: exists; choose another, or remove it")
+    require_place("--out", out, is_folder=True)
     if settings.method is RangeMethod.AUTO:
         raise CalibrationError(
             "--ranges auto: is chosen by what INT8 then loses, which export measures; name one of "
@@ -174,6 +174,20 @@ def read_calibration(folder: Path, dataset: Dataset, model: Path) -> Calibration
         if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
             raise CalibrationError(f"{path}: is not the image that {folder} was made with; {MEND}")
     return Calibration(images, scales)
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """`calibration_tiles` of these, read anew each time, with a bar."""
+
+    images: Sequence[CalibrationImage]
+    root: Path
+    inspector: Inspector
+    spec: InputSpec
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        read = progress(self.images, "taking ranges")
+        return calibration_tiles(read, self.root, self.inspector, self.spec)
 
 
 def calibration_tiles(

@@ -65,8 +65,10 @@ def choose(
     was chosen.
 
     Raises:
-        CalibrationError: there are too few defective or too few good samples.
+        CalibrationError: there are too few defective or too few good samples, or an embedding is
+            not finite.
     """
+    _require_finite(embeddings, samples)
     strata = _strata(samples)
     n_defective = round(n * defect_share)
     wanted = {True: n_defective, False: n - n_defective}
@@ -106,6 +108,15 @@ def most_images(samples: Sequence[Sample], defect_share: float, most: int = MOST
 def record_of(path: Path, name: str, stratum: str, reason: str) -> CalibrationImage:
     """The entry of `calibration.json` for the image in `path`."""
     return CalibrationImage(name, hashlib.sha256(path.read_bytes()).hexdigest(), stratum, reason)
+
+
+def _require_finite(embeddings: Embedding, samples: Sequence[Sample]) -> None:
+    for embedding, sample in zip(embeddings, samples, strict=True):
+        if not np.isfinite(embedding).all():
+            raise CalibrationError(
+                f"{sample.image}: the encoder's features are not all numbers; the training "
+                "diverged, train again with a lower --learning-rate"
+            )
 
 
 def _strata(samples: Sequence[Sample]) -> dict[str, list[int]]:
@@ -155,7 +166,7 @@ def _farthest(
 ) -> tuple[int, str]:
     used = {samples[index].group for index, _, _ in chosen}
     fresh = [index for index in candidates if samples[index].group not in used]
-    best = max(fresh or candidates, key=lambda index: (distance[index], -index))
+    best = min(fresh or candidates, key=lambda index: (-distance[index], samples[index].name))
     group = "first of its group" if fresh else "its group has given one before"
     far = f", {distance[best]:.2f} from the nearest chosen" if np.isfinite(distance[best]) else ""
     return best, group + far

@@ -58,7 +58,8 @@ def export(
         float, typer.Option(min=0, max=0.5, help="Where nothing is promised: of good samples.")
     ] = 0.05,
     mm_per_pixel: Annotated[
-        float | None, typer.Option(min=1e-6, help="Of the camera: verdicts then are in mm too.")
+        float | None,
+        typer.Option(min=1e-6, max=1000, help="Of the camera: verdicts then are in mm too."),
     ] = None,
 ) -> None:
     """Make a bundle: both networks in every rendering, their threshold, and what it promises."""

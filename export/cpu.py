@@ -1,7 +1,8 @@
 """The rendering for onnxruntime on the CPU: uint8 activations, int8 weights, Q/DQ everywhere.
 
-Its fast kernels want this form. (Where x86 has no VNNI they overflow; `runtime.onnx_engine` sees
-to that, so that a bundle judges the same on every machine.)
+Its fast kernels want this form. (Where x86 has no VNNI they overflow; `runtime.onnx_engine` sees to
+that, so that convolutions are exact on every machine. Float parts are not: from one kind of
+processor to another they may tip a rounding, and a score by 0.005.)
 """
 
 from collections.abc import Collection, Mapping

@@ -45,7 +45,7 @@ from export.work import work_of
 from runtime.errors import DataError, EngineError, ManifestError, QualityError
 from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, open_bundle, seal_bundle
 from runtime.preprocess import preprocess_digest
-from runtime.record import write_record
+from runtime.record import require_place, write_record
 from runtime.settings import ENGINES
 from train.checkpoint import ModelRecord, load_model
 from train.dataset import Dataset, read_dataset
@@ -80,6 +80,7 @@ def export(settings: ExportSettings) -> Manifest:
     """
     if settings.out.exists():
         raise ManifestError(f"--out {settings.out}: exists; choose another, or remove it")
+    require_place("--out", settings.out, is_folder=True)
     _require_forgettable(settings.out)
     network, record = load_model(settings.model)
     dataset = _dataset_of(settings, record).taught(record.class_names)

@@ -96,11 +96,17 @@ class Judged:
         """The numbers on validation."""
         return summary(self.outcomes, self.inspector.limits.threshold)
 
-    def metrics_on(self, samples: Sequence[Sample]) -> Metrics:
-        """The numbers on those of the validation samples."""
+    def among(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """What became of those of the validation samples."""
         names = {sample.name for sample in samples}
-        among = [outcome for outcome in self.outcomes if outcome.name in names]
-        return summary(among, self.inspector.limits.threshold)
+        return [outcome for outcome in self.outcomes if outcome.name in names]
+
+    def metrics_on(self, samples: Sequence[Sample], threshold: float | None = None) -> Metrics:
+        """The numbers on those of the validation samples; recall and rejects at a `threshold`."""
+        found, own = self.among(samples), self.inspector.limits.threshold
+        if threshold is None:
+            return summary(found, own)
+        return summary([replace(o, opened=o.score >= threshold) for o in found], threshold)
 
 
 def source_of(record: ModelRecord, dataset: Dataset, promise: Promise) -> Source:
@@ -151,12 +157,27 @@ def judge(rendering: Path, source: Source) -> Judged:
     return _judged(rendering, source, limits, promised[1] if promised else None)
 
 
+def comparing_threshold(judged: Judged, source: Source) -> float | None:
+    """Where others must keep the recall of `judged`, if that is not its own threshold.
+
+    Its own is proven by samples that must have chosen nothing, where it may promise; this one is
+    what the half that chooses would have.
+    """
+    if source.missing:
+        return None
+    promise = source.promise
+    defective = [o for o in judged.among(source.choosing) if o.defective]
+    units = worst_by_group([o.score for o in defective], [o.group for o in defective])
+    promised = promised_threshold(units, promise.max_miss_rate, promise.confidence)
+    return promised[0] if promised else source.record.limits.threshold
+
+
 def judge_for_all(
     rendering: Path, judged: Judged, others: Mapping[str, Inspector], source: Source
 ) -> Judged:
     """`rendering` again, with a threshold that is good for the `others` too.
 
-    The lowest of what each could have: where there is a promise it is proven for each of them.
+    The lowest of what each could have: where there is a promise it is proven for each by itself.
     Else each keeps the recall that `judged` has on validation, but for what `AT_THRESHOLD` lets,
     as far as the false rejects of `judged` rise by no more than that lets.
     """

@@ -14,7 +14,14 @@ from calibration.calibrating import Calibration, calibration_tiles
 from export.correction import Shifts, corrected, shifts_of
 from export.cpu import quantize_for_cpu
 from export.fallback import fewest_float_layers
-from export.judging import Judged, Source, inspector_of, judge, outcomes_of
+from export.judging import (
+    Judged,
+    Source,
+    comparing_threshold,
+    inspector_of,
+    judge,
+    outcomes_of,
+)
 from export.parity import AT_THRESHOLD, Cost, broken_limits, flipped, losses
 from export.qdq import insert_qdq
 from export.sensitivity import harms
@@ -72,8 +79,8 @@ class Quantizer:
     def render(self, kind: Kind, float_layers: Sequence[str], leader: Judged | None) -> Rendering:
         """One attempt.
 
-        It takes the limits of the `leader`, and must keep the recall that this has by them; without
-        one it gets a threshold of its own, and may promise.
+        It takes the limits of the `leader`, and must keep the recall that this has by them, or at
+        `comparing_threshold`; without one it gets a threshold of its own, and may promise.
         """
         folder = self.beside / f"{kind.name}-{len(float_layers)}"
         write_split(self.quantized(kind, float_layers), folder, kind.border.format)
@@ -87,7 +94,8 @@ class Quantizer:
         exact, found = self.exact.metrics_on(comparing), judged.metrics_on(comparing)
         lost, broken = losses(exact, found), broken_limits(exact, found)
         if leader:
-            reached = leader.metrics_on(comparing)
+            threshold = comparing_threshold(leader, self.source)
+            reached, found = (j.metrics_on(comparing, threshold) for j in (leader, judged))
             lost |= losses(reached, found, AT_THRESHOLD)
             broken += broken_limits(reached, found, AT_THRESHOLD)
         return Rendering(folder, float_layers, judged, lost, broken)

@@ -13,7 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.errors import DefectgateError
-from runtime.machine import ROOT, State, board_model, l4t_release, state_of_machine, text_of
+from runtime.machine import (
+    ROOT,
+    State,
+    board_model,
+    l4t_release,
+    lacks_vnni,
+    state_of_machine,
+    text_of,
+)
 from runtime.record import write_record
 
 SCHEMA = 1
@@ -65,6 +73,7 @@ def examine(root: Path = ROOT, bundle: Path | None = None) -> list[Finding]:
     return [
         _board(root),
         *(_jetpack(root) if jetson else ()),
+        *(() if jetson else _processor(root)),
         _python(),
         _cuda(root, jetson=jetson),
         _tensorrt(root, jetson=jetson),
@@ -107,6 +116,12 @@ def _jetpack(root: Path) -> Iterator[Finding]:
         yield Finding("JetPack", Rank.NOTE, f"{known} by L4T; its libraries are not all", JETPACK)
     else:
         yield Finding("JetPack", Rank.OK, installed[1])
+
+
+def _processor(root: Path) -> Iterator[Finding]:
+    if lacks_vnni(root):
+        found = "has no VNNI, so onnxruntime's INT8 is exact but hardly faster than float"
+        yield Finding("processor", Rank.NOTE, found)
 
 
 def _python() -> Finding:

@@ -4,6 +4,7 @@ Unknown fields are passed over, so a newer export of the same schema can be read
 """
 
 import hashlib
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Guarantee:
 
     An object is missed where one of its defective samples scores below the threshold. Proven on
     `n_objects` that chose nothing, at most `n_missed` of which were missed, with the `rendering`
-    that is named, or with "each".
+    that is named, or with "each", taken by itself.
     """
 
     max_miss_rate: float
@@ -97,7 +98,8 @@ def open_bundle(root: Path) -> Bundle:
         raise ManifestError(f"{root}: no such folder; name a bundle, which export makes")
     if not path.exists() and (root / "model.json").exists():
         raise ManifestError(
-            f"{root}: is a training run, no bundle; defectgate export --model {root} makes one"
+            f"{root}: is a training run, no bundle; defectgate export --model "
+            f"{shlex.quote(str(root))} makes one"
         )
     manifest = read_record(path, Manifest, SCHEMA, ManifestError, MEND)
     if manifest.preprocess_digest != preprocess_digest():

@@ -58,10 +58,11 @@ def _gate(manifest: Manifest) -> str:
 def _promise(guarantee: Guarantee | None) -> str:
     if guarantee is None:
         return "none"
+    alone = ", taken by itself" if guarantee.rendering == "each" else ""
     return (
         f"at most {guarantee.max_miss_rate:.2%} of defective objects missed, confidence "
         f"{guarantee.confidence:.0%}; proven on {guarantee.n_objects}, {guarantee.n_missed} "
-        f"missed, with {guarantee.rendering} rendering"
+        f"missed, with {guarantee.rendering} rendering{alone}"
     )
 
 

@@ -168,6 +168,16 @@ def test_elsewhere_it_says_not_a_jetson_and_finds_no_fault(tmp_path):
     assert [f for f in findings if f.rank is Rank.FAULT] == []
 
 
+@pytest.mark.parametrize(("flags", "is_said"), [("avx2", True), ("avx2 avx512_vnni", False)])
+def test_a_processor_whose_int8_is_slow_is_named(tmp_path, monkeypatch, flags, is_said):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(f"flags : {flags}\n", encoding="ascii")
+    said = [f.found for f in examine(tmp_path) if f.about == "processor"]
+    slow = "has no VNNI, so onnxruntime's INT8 is exact but hardly faster than float"
+    assert said == [slow] * is_said
+
+
 def test_a_bundle_fits_or_says_why_not(jetson_root, write, seen, plain_bundle, tmp_path):
     del write, seen
     finding = found(jetson_root, "bundle", bundle=plain_bundle)

@@ -1,6 +1,10 @@
 """What export does not take, and that nothing is lost or left behind then."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +23,16 @@ def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch)
 
     monkeypatch.setattr("export.exporting.write_golden", full)
     assert_refused(OSError, "No space left", settings_of(trained_run, tmp_path / "out" / "bundle"))
+
+
+def test_an_export_that_is_told_to_end_leaves_nothing(trained_run, tmp_path):
+    export = ("export", "--model", str(trained_run), "--out", str(tmp_path / "bundle"))
+    with subprocess.Popen([sys.executable, "-m", "defectgate", *export]) as process:
+        while not list(tmp_path.glob(".bundle.*/float/*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refusal_is_forgotten_by_a_success_and_by_nothing_else(

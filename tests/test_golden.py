@@ -1,17 +1,21 @@
 """`verify`: the files of a bundle and its golden verdicts; `inspect`: what it says of itself."""
 
+import io
 import json
 import shutil
+from dataclasses import replace
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from runtime.errors import GpuLostError, QualityError
 from runtime.golden import check_golden
 from runtime.loop import inspector_of_bundle
-from runtime.manifest import MANIFEST, Manifest, open_bundle, seal_bundle
+from runtime.manifest import MANIFEST, Guarantee, Manifest, open_bundle, seal_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.record import write_record
+from runtime.summary import summary_of
 
 
 @pytest.fixture
@@ -140,6 +144,17 @@ def test_inspect_says_what_the_bundle_is(defectgate, int8_bundle):
     assert lines["work of the gate"].startswith(f"{millions:.0f} M multiply-adds, ")
     assert "with 5% of frames open" in lines["share of the mask"]
     assert float(lines["size of all"].split()[0]) > float(lines["size of cpu"].split()[0]) > 1
+
+
+def test_a_promise_with_each_rendering_is_said_to_be_of_each_by_itself(int8_bundle):
+    bundle = open_bundle(int8_bundle)
+    for rendering, said in (("cpu", "cpu rendering"), ("each", "each rendering, taken by itself")):
+        promised = replace(bundle.manifest, guarantee=Guarantee(0.05, 0.95, 60, 0, rendering))
+        console = Console(width=400, file=io.StringIO())
+        console.print(summary_of(replace(bundle, manifest=promised)))
+        lines = map(str.strip, console.file.getvalue().splitlines())
+        (line,) = [line for line in lines if line.startswith("promise")]
+        assert line.endswith(f"proven on 60, 0 missed, with {said}")
 
 
 def test_inspect_shows_names_as_they_are(defectgate, int8_bundle, tmp_path):

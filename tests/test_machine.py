@@ -83,6 +83,26 @@ def test_what_does_not_answer_is_none(programs, tmp_path):
     assert state_of_machine(tmp_path) == State(None, None, {}, {}, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("flags", "architecture", "model"),
+    [
+        ("avx2 fma", "x86_64", "AMD EPYC, no VNNI"),
+        ("avx2 avx512_vnni", "x86_64", "AMD EPYC"),
+        ("avx2 avx_vnni", "x86_64", "AMD EPYC"),
+        ("asimd", "aarch64", "AMD EPYC"),
+    ],
+)
+def test_x86_without_vnni_is_another_machine(
+    programs, tmp_path, monkeypatch, flags, architecture, model
+):
+    del programs
+    (tmp_path / "proc").mkdir()
+    listed = f"model name\t: AMD EPYC\nflags\t\t: {flags}\n"
+    (tmp_path / "proc/cpuinfo").write_text(listed, encoding="ascii")
+    monkeypatch.setattr("platform.machine", lambda: architecture)
+    assert this_machine(tmp_path).model == model
+
+
 def test_what_others_took_is_all_but_our_own(tmp_path):
     (tmp_path / "proc").mkdir()
     own = sum(os.times()[:2])

@@ -9,7 +9,9 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import runtime.onnx_engine
+from runtime.engines import say_where_int8_is_slow
 from runtime.errors import EngineError
+from runtime.manifest import open_bundle
 from runtime.onnx_engine import OnnxEngine
 
 SKIPS = ["skip_1", "skip_2", "skip_3", "skip_4", "skip_5"]
@@ -120,11 +122,22 @@ def test_skips_are_handed_over_in_eight_bits(engines, six_images, name, dtype):
 def test_the_exact_kernels_of_machines_without_vnni_give_the_same(
     folders, engines, six_images, monkeypatch
 ):
-    monkeypatch.setattr(runtime.onnx_engine, "_products_overflow", lambda: True)
+    monkeypatch.setattr(runtime.onnx_engine, "lacks_vnni", lambda: True)
     scores, masks = judged(engine_of(folders["cpu"]), six_images)
     usual_scores, usual_masks = judged(engines["cpu"], six_images)
     np.testing.assert_allclose(scores, usual_scores, rtol=0, atol=1e-6)
     assert np.array_equal(masks, usual_masks)
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_int8_that_is_hardly_faster_than_float_is_said(
+    engines, float_bundle, int8_bundle, monkeypatch, capsys, lacks
+):
+    monkeypatch.setattr("runtime.engines.lacks_vnni", lambda: lacks)
+    slow = "this processor has no VNNI, so INT8 is exact but hardly faster than float\n"
+    for bundle, is_said in ((int8_bundle, lacks), (float_bundle, False)):
+        say_where_int8_is_slow(open_bundle(bundle), engines["cpu"])
+        assert capsys.readouterr().err == f"{bundle}: {slow}" * is_said
 
 
 def test_the_number_of_threads_changes_no_verdict(folders, engines, six_images):

@@ -57,6 +57,13 @@ def test_a_rendering_must_keep_the_recall_of_the_first_at_its_threshold(
     assert rendering.broken[-1].startswith("recall fell by")
     alone = replace(quantizer, beside=tmp_path / "alone")
     assert "recall" not in alone.render(TENSORRT, (), None).losses
+    promising = replace(source, promise=Promise(0.5, 0.8))
+    assert not promising.missing
+    proven = replace(quantizer, source=promising, beside=tmp_path / "proven")
+    rendering = proven.render(TENSORRT, (), Judged(higher, None, exact.outcomes))
+    assert rendering.judged.inspector.limits.threshold == 1.1  # as the half that proves has it
+    assert rendering.losses["recall"] < exact.metrics["recall"]  # but compared is at another
+    assert rendering.broken == []
 
 
 def test_as_many_good_samples_are_rejected_as_may_be(source, float_bundle, monkeypatch):

@@ -24,7 +24,7 @@ from tables import put, table
 from runtime.engine import MOST_TILES, Engine
 from runtime.frame import Frame
 from runtime.inspection import Inspector
-from runtime.machine import others_seconds, this_machine
+from runtime.machine import lacks_vnni, others_seconds, this_machine
 from runtime.manifest import Bundle, open_bundle
 from runtime.onnx_engine import OnnxEngine
 from runtime.sources import open_source
@@ -80,9 +80,11 @@ def main() -> None:
     )
     others_cores = (others_seconds() - others) / (time.monotonic() - began)
     machine = this_machine()
+    vnni = ", VNNI" if machine.architecture == "x86_64" and not lacks_vnni() else ""
     title = (
-        f"{machine.model}, {machine.cores} cores, of which other programs took {others_cores:.2f}; "
-        f"{len(shut)} frames shut, {len(opened)} open, {asked.turns} turns of {SHUT + OPEN} frames"
+        f"{machine.model}{vnni}, {machine.cores} cores, of which other programs took "
+        f"{others_cores:.2f}; {len(shut)} frames shut, {len(opened)} open, {asked.turns} turns of "
+        f"{SHUT + OPEN} frames"
     )
     text = table(title, ["", "ms", "opponent", "ms", "ratio", "asked"], list(rows(measured)))
     sys.stdout.write(text + "\n")
