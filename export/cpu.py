@@ -2,7 +2,7 @@
 
 Its fast kernels want this form. (Where x86 has no VNNI they overflow; `runtime.onnx_engine` sees to
 that, so that convolutions are exact on every machine. Float parts are not: from one kind of
-processor to another they may tip a rounding, and a score by 0.005.)
+processor to another they may tip a rounding, and with it a score.)
 """
 
 from collections.abc import Collection, Mapping

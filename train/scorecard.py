@@ -35,7 +35,7 @@ DIFFERENCES = {
     "gated_seg_miou": "Seg_mIoU gated",
 }  # the names in result files, and in the table
 # Of a score: kinds of processors round a network's float parts otherwise, which in INT8 may tip a
-# value to the next step. Between AVX2 and SSE4, 0.0053 was seen.
+# value to the next step. Between AVX2 and an emulated SSE4, 0.0053 was seen.
 NEAR = 0.01
 console = Console()
 
