@@ -209,16 +209,20 @@ def states_of(settings, monkeypatch, epochs):
     return states
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_not_stopped(settings, monkeypatch):
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])  # among all together, between, among alone
+def test_a_resumed_run_ends_bit_for_bit_like_one_that_was_not_stopped(
+    settings, stopped_after, monkeypatch
+):
+    settings = replace(settings, epochs=4)
     straight, stopped = (replace(settings, out=settings.out / name) for name in ("a", "b"))
-    wanted = states_of(straight, monkeypatch, 2)
-    resumed = states_of(stopped, monkeypatch, 1)
-    add_row(stopped.out, {"epoch": 2})  # stopped again, after the row and before the state
-    resumed += states_of(replace(stopped, resume=True), monkeypatch, 1)
-    assert wanted[0] != wanted[1]
+    wanted = states_of(straight, monkeypatch, 4)
+    resumed = states_of(stopped, monkeypatch, stopped_after)
+    add_row(stopped.out, {"epoch": 9})  # stopped again, after the row and before the state
+    resumed += states_of(replace(stopped, resume=True), monkeypatch, 4 - stopped_after)
+    assert len(set(wanted)) == 4
     assert resumed == wanted
     logs = [history_of(run.out) for run in (straight, stopped)]
-    assert [row["epoch"] for row in logs[0]] == ["1", "2"]
+    assert [row["epoch"] for row in logs[0]] == ["1", "2", "3", "4"]
     costs = {"seconds", "samples_per_second", "peak_memory_mib"}
     told, again = ([{k: v for k, v in r.items() if k not in costs} for r in log] for log in logs)
     assert told == again
@@ -309,7 +313,7 @@ def test_two_processes_learn_what_one_does(launcher, visible_set, trained_run, t
         "from train.settings import TrainSettings\n"
         "from train.training import train\n"
         f"train(TrainSettings({str(visible_set)!r}, Path({str(out)!r}), width=64, height=64,\n"
-        "    epochs=8, learning_rate=2e-3, augment=False, average_decay=0.9,\n"
+        "    epochs=16, learning_rate=2e-3, augment=False, average_decay=0.9,\n"
         "    batch_size=4, devices=2))\n",
         encoding="utf-8",
     )

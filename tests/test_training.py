@@ -29,15 +29,35 @@ QUICK = {"width": 64, "height": 64, "weights": "none", "epochs": 1, "batch_size"
 @pytest.mark.parametrize(
     ("samples", "changes", "epochs"),
     [
-        (804, {}, 8),
-        (804, {"devices": 2, "batch_size": 4}, 8),
+        (804, {}, 16),
+        (804, {"devices": 2, "batch_size": 4}, 16),
+        (804, {"decoder_alone": False}, 8),
+        (804, {"classifier": False}, 8),
         (804, {"epochs": 3}, 3),
-        (3, {}, 800),
-        (100_000, {}, 5),
+        (3, {}, 1600),
+        (100_000, {}, 10),
     ],
 )
 def test_epochs_are_as_many_as_the_set_needs(samples, changes, epochs):
     assert TrainSettings("set", Path("run"), **changes).epochs_over(samples) == epochs
+
+
+@pytest.mark.parametrize(
+    ("changes", "together"),
+    [
+        ({"epochs": 1}, 1),
+        ({"epochs": 4}, 2),
+        ({"epochs": 5}, 3),
+        ({"epochs": 4, "classifier": False}, 4),
+        ({"epochs": 4, "decoder_alone": False}, 4),
+    ],
+)
+def test_in_the_second_half_of_its_epochs_the_decoder_learns_alone(changes, together):
+    settings = TrainSettings("set", Path("run"), **changes)
+    assert settings.epochs_together == together
+    stages = [settings.stage_of(epoch) for epoch in range(settings.epochs)]
+    alone = range(together, settings.epochs)
+    assert stages == [range(together)] * together + [alone] * len(alone)
 
 
 @pytest.fixture
@@ -92,6 +112,16 @@ def test_the_first_layers_of_a_pretrained_encoder_are_kept(drawn_set, tmp_path, 
     load_encoder_weights(pretrained, record.network.encoder, "auto")
     learned, given = (e.state_dict()["conv_stem.weight"] for e in (network.encoder, pretrained))
     assert torch.equal(learned, given) == freeze_early
+
+
+def test_the_decoder_alone_draws_otherwise_and_decides_the_same(drawn_set, tmp_path):
+    for out, changes in ((tmp_path / "begun", {}), (tmp_path / "whole", {"epochs": 2})):
+        train(TrainSettings(drawn_set, out, **QUICK | changes))
+    begun, whole = (load_model(tmp_path / name)[0].state_dict() for name in ("begun", "whole"))
+    learned_on = {name for name, value in whole.items() if not torch.equal(begun[name], value)}
+    assert {name.partition(".")[0] for name in learned_on} == {"decoder"}
+    weights = {name for name in whole if name.startswith("decoder.") and name.endswith("weight")}
+    assert weights <= learned_on
 
 
 def test_some_samples_may_be_labelled_and_not_drawn(editable, tmp_path):

@@ -80,7 +80,11 @@ def train(
     ] = "auto",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes; by default as many as make 800 steps, at least 5."),
+        typer.Option(
+            min=1,
+            help="Passes, in the second half of which the decoder learns alone; by default, each "
+            "half takes 800 steps, or 5 epochs if those are more.",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 8,
     learning_rate: Annotated[

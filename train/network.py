@@ -87,7 +87,7 @@ class JointNetwork(nn.Module):
         early = [p for p in self.encoder.parameters() if p.grad is not None]
         self.frozen = tuple(
             name
-            for name, module in self.encoder.named_modules()
+            for name, module in self.named_modules()
             if any(p.grad is not None for p in module.parameters(recurse=False))
         )
         for parameter in early:
@@ -95,11 +95,18 @@ class JointNetwork(nn.Module):
             parameter.grad = None
         self.train(self.training)
 
+    def freeze_all_but_decoder(self) -> None:
+        """Leave what decides as it is, weights and statistics; the decoder learns on alone."""
+        self.requires_grad_(requires_grad=False)
+        self.decoder.requires_grad_(requires_grad=True)
+        self.frozen = ("encoder", "classifier")
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> "JointNetwork":  # noqa: FBT001, FBT002 - torch's
         """As torch's; the frozen layers stay in evaluation."""
         super().train(mode)
         for name in self.frozen:
-            self.encoder.get_submodule(name).eval()
+            self.get_submodule(name).eval()
         return self
 
     def fold_grey(self) -> None:

@@ -92,6 +92,11 @@ def train(settings: TrainSettings) -> ModelRecord:
     model, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
     tiles = TrainingTiles(data.training, data.spec, data.class_names, augment=settings.augment)
     for epoch in range(first_epoch, settings.epochs):
+        if epoch == settings.epochs_together:
+            network.load_state_dict(average.state_dict())
+        if epoch == max(first_epoch, settings.epochs_together):
+            network.freeze_all_but_decoder()
+            model = fabric.setup_module(network)  # which knows then what has gradients
         order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
         examples = _loader(tiles, order, settings)
@@ -308,16 +313,18 @@ def _train_epoch(
     model.train()
     total = 0.0
     title = f"epoch {epoch + 1}/{settings.epochs}"
+    stage = settings.stage_of(epoch)
     for step, batch in enumerate(progress(_read(examples), title, len(examples))):
         example = Example(*(fabric.to_device(part) for part in batch))
-        done = (epoch + step / len(examples)) / settings.epochs
+        done = (epoch - stage.start + step / len(examples)) / len(stage)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done)
         loss = joint_loss(Logits(*model(example.image)), example, weights)
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
-        follow(average, network, epoch * len(examples) + step, settings.average_decay)
+        taken = (epoch - stage.start) * len(examples) + step
+        follow(average, network, taken, settings.average_decay)
         total += float(loss.detach())
     return total / len(examples)
 

@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,13 +25,14 @@ from tables import cell, put, table
 
 from train.dataset import read_dataset
 from train.intervals import Floats, bootstrap, middle
-from train.settings import STEPS
+from train.measured import Measured
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}  # one core each
 PLAIN = {
     "augment": False,
     "average_decay": 0.0,
     "freeze_early": False,
+    "decoder_alone": False,
     "locate_weight": 0.0,
     "cls_weight": 0.5,
 }
@@ -76,7 +78,7 @@ def main() -> None:
     parts = []
     for name in SETS:
         if seeds := whole_seeds(asked.out, name):
-            parts += [results_table(asked.out, name, seeds), differences(asked, name, seeds)]
+            parts += [results_table(asked.out, name, seeds), differences(asked.out, name, seeds)]
     text = "\n\n".join(parts)
     sys.stdout.write(text + "\n")
     if asked.write:
@@ -91,30 +93,34 @@ def result_of(out: Path, name: str, row: int, seed: int) -> Path:
 def measure(sets: Path, out: Path, name: str, row: int, seed: int) -> None:
     """Train and evaluate one run of the tables."""
     settings = SETS[name] | list(ROWS.values())[row] | {"seed": seed}
-    measure_apart(sets / name, result_of(out, name, row, seed), settings, "test")
+    measure_apart(sets / name, result_of(out, name, row, seed), settings, SPLITS)
 
 
-def measure_apart(data: Path, result: Path, settings: dict[str, object], split: str) -> None:
+def measure_apart(
+    data: Path, result: Path, settings: dict[str, object], splits: Sequence[str]
+) -> None:
     """Train and evaluate in a process of its own, unless that was done."""
     if result.exists():
         return
     result.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "one", str(data), str(result), json.dumps(settings), split]
+    asked = [str(data), str(result), json.dumps(settings), *splits]
+    command = [sys.executable, __file__, "one", *asked]
     with result.with_suffix(".log").open("a", encoding="utf-8") as log:
         environment = os.environ | ENVIRONMENT
         done = subprocess.run(command, check=False, stdout=log, stderr=log, env=environment)
     console.print(f"{result.stem}: {'failed, see' if done.returncode else 'done,'} {log.name}")
 
 
-def one(data: Path, result: Path, changes: dict[str, object], split: str) -> None:
-    """Train with the settings `changes`, and write the metrics on `split` to `result`."""
+def one(data: Path, result: Path, changes: dict[str, object], splits: Sequence[str]) -> None:
+    """Train with the settings `changes`; write draws of each split, and the last one's metrics."""
     import torch
 
     from train.checkpoint import RECORD
+    from train.judge import judge_of
     from train.memory import keep_freed_memory
     from train.precision import has_fast
     from train.resume import STATE
-    from train.scorecard import evaluate
+    from train.scorecard import measure_all
     from train.settings import TrainSettings
     from train.training import train
 
@@ -125,7 +131,10 @@ def one(data: Path, result: Path, changes: dict[str, object], split: str) -> Non
         fast = torch.cuda.is_available() or has_fast("bf16-mixed")
         precision = "bf16-mixed" if fast else "32-true"
         train(TrainSettings(data, run, precision=precision, resume=stopped, **changes))
-    evaluate(run, data, split, result, None)
+    for split in splits:
+        (measured,) = measure_all([judge_of(run)], read_dataset(data), split, None)
+        np.save(draws_of(result, split), draws(measured))
+    result.write_text(json.dumps(measured.record(), indent=2) + "\n", "utf-8")
 
 
 def whole_seeds(out: Path, name: str) -> int:
@@ -144,18 +153,17 @@ def results_table(out: Path, name: str, seeds: int) -> str:
         results = [json.loads(file.read_text("utf-8")) for file in files]
         cells = [cell([metrics[key] for metrics in results]) for key in COLUMNS.values()]
         rows.append([title, *cells])
-    title = f"{name}, test split, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+    title = f"{name}, test split, {seeds} seed{'s' if seeds > 1 else ''}"
     return table(title, ["", *COLUMNS], rows)
 
 
-def differences(asked: argparse.Namespace, name: str, seeds: int) -> str:
+def differences(out: Path, name: str, seeds: int) -> str:
     """The last row less each of the others, the mean of the seeds, with its 95 % interval."""
     drawn = {}
     for split in SPLITS:
         for row in range(len(ROWS)):
-            runs = [result_of(asked.out, name, row, seed) for seed in range(seeds)]
-            of_seeds = [draws(asked.sets / name, run, split) for run in runs]
-            drawn[split, row] = np.mean(of_seeds, axis=0)
+            runs = [result_of(out, name, row, seed) for seed in range(seeds)]
+            drawn[split, row] = np.mean([np.load(draws_of(run, split)) for run in runs], axis=0)
     *others, last = range(len(ROWS))
     titles = list(ROWS)
     rows = [
@@ -171,19 +179,16 @@ def differences(asked: argparse.Namespace, name: str, seeds: int) -> str:
     return table(f"{titles[last]}, difference, 95 % over objects", ["", *columns], rows)
 
 
-def draws(data: Path, result: Path, split: str) -> Floats:
-    """The numbers of `DIFFERENCES` of one run (2, 1 + 1000): as they are, then on each draw."""
-    from train.judge import judge_of
-    from train.scorecard import measure_all
+def draws_of(result: Path, split: str) -> Path:
+    """Where the draws of one run are."""
+    return result.with_name(f"{result.stem}-{split}.npy")
 
-    kept = result.with_name(f"{result.stem}-{split}.npy")
-    if not kept.exists() or kept.stat().st_mtime < result.stat().st_mtime:
-        judge = judge_of(result.with_suffix(""))
-        (measured,) = measure_all([judge], read_dataset(data), split, None)
-        drawn = bootstrap(measured.outcomes)
-        found = {k: measured.metrics[k] for k in DIFFERENCES.values()}
-        np.save(kept, [[np.nan if v is None else v, *drawn[k]] for k, v in found.items()])
-    return np.asarray(np.load(kept), np.float64)
+
+def draws(measured: Measured) -> Floats:
+    """The numbers of `DIFFERENCES` (2, 1 + 1000): as they are, then on each draw of objects."""
+    drawn = bootstrap(measured.outcomes)
+    found = {key: measured.metrics[key] for key in DIFFERENCES.values()}
+    return np.asarray([[np.nan if v is None else v, *drawn[k]] for k, v in found.items()])
 
 
 def signed(difference: Floats) -> str:
@@ -194,6 +199,6 @@ def signed(difference: Floats) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
-        one(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5])
+        one(Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5:])
     else:
         main()

@@ -33,7 +33,7 @@ def main() -> None:
     folds = write_folds(asked.data, asked.out, asked.folds)
     runs = [(settings, fold) for fold in folds for settings in asked.settings]
     with ThreadPoolExecutor(asked.jobs) as pool:
-        list(pool.map(lambda run: measure_apart(run[1], result_of(*run), run[0], "val"), runs))
+        list(pool.map(lambda run: measure_apart(run[1], result_of(*run), run[0], ["val"]), runs))
     rows = []
     for settings in asked.settings:
         results = [json.loads(result_of(settings, fold).read_bytes()) for fold in folds]
