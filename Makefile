@@ -18,7 +18,7 @@ demo: .venv/ready
 	rm -rf $(DEMO)
 	$(BIN)/defectgate synthesize --out $(DEMO)/set
 	$(BIN)/defectgate synthesize --out $(DEMO)/strip --strip 200 --seed 1
-	$(BIN)/defectgate train --data $(DEMO)/set --epochs 10 --out $(DEMO)/run
+	$(BIN)/defectgate train --data $(DEMO)/set --epochs 12 --out $(DEMO)/run
 	$(BIN)/defectgate export --int8 --model $(DEMO)/run --out $(DEMO)/bundle
 	$(BIN)/defectgate runtime --camera $(DEMO)/strip/images/test --bundle $(DEMO)/bundle \
 		--out $(DEMO)/verdicts.jsonl --save-overlays $(DEMO)/overlays
