@@ -160,7 +160,8 @@ def trained_run(visible_set, tmp_path_factory):
 
     run = tmp_path_factory.mktemp("trained") / "run"
     quick = {"epochs": 12, "seed": 1, "learning_rate": 2e-3, "augment": False, "average_decay": 0.9}
-    train(TrainSettings(visible_set, run, width=64, height=64, decoder_alone=False, **quick))
+    quick |= {"decoder_alone": False}  # its gate needs them all
+    train(TrainSettings(visible_set, run, width=64, height=64, **quick))
     return run
 
 

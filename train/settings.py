@@ -5,7 +5,8 @@ from pathlib import Path
 
 from runtime.tiling import Fit
 
-STEPS, FEWEST_EPOCHS = 800, 5  # of all together; twice as many learn few objects by heart
+# Of the whole network: with twice as many, it learns few objects by heart.
+STEPS, FEWEST_EPOCHS = 800, 5
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,16 @@
 import copy
 import math
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import lightning_fabric
 import torch
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -45,7 +41,7 @@ from train.lessons import lacking, refuse_vague_labels
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, Logits, NetworkConfig
-from train.precision import has_fast
+from train.processes import first_alone, launched, share
 from train.progress import progress
 from train.resume import STATE, load_state, save_state
 from train.sample import DEFECT, Sample
@@ -69,7 +65,7 @@ def train(settings: TrainSettings) -> ModelRecord:
     """
     _require_paths_in_utf8(settings)
     require_place("--out", settings.out, is_folder=True)
-    fabric = _fabric(settings)
+    fabric = launched(settings)
     data = _read_data(settings)
     torch.manual_seed(settings.seed)
     network = _network(settings, data).to(fabric.device)  # before its moments are restored
@@ -97,18 +93,18 @@ def train(settings: TrainSettings) -> ModelRecord:
         if epoch == max(first_epoch, settings.epochs_together):
             network.freeze_all_but_decoder()
             model = fabric.setup_module(network)  # which knows then what has gradients
-        order = _share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
+        order = share(sampler.epoch(epoch), fabric.global_rank, fabric.world_size)
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
         examples = _loader(tiles, order, settings)
         begun = time.monotonic()
         with _told_why_it_ends(settings, fabric):
             loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
-        with _told_why_it_ends(settings, fabric), _first_alone(fabric) as is_first:
+        with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
                 _log(settings, epoch, loss, _validate(average, data), cost)
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
-    with _told_why_it_ends(settings, fabric), _first_alone(fabric) as is_first:
+    with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
     return load_record(settings.out)
@@ -123,48 +119,6 @@ def _require_paths_in_utf8(settings: TrainSettings) -> None:
             raise ModelError(
                 f"{flag} {readable(str(path))}: is no UTF-8, as {RECORD} is; rename it"
             )
-
-
-def _fabric(settings: TrainSettings) -> lightning_fabric.Fabric:
-    """The launched processes; those that do not validate wait for the one that does."""
-    several = settings.devices * settings.nodes > 1
-    try:
-        fabric = lightning_fabric.Fabric(
-            accelerator="auto",
-            strategy=DDPStrategy(timeout=timedelta(days=1)) if several else "auto",
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            precision=settings.precision,  # type: ignore[arg-type]
-        )
-        fabric.launch()
-    except (MisconfigurationException, ValueError) as error:
-        raise ModelError(
-            f"--devices {settings.devices} --nodes {settings.nodes}: {error}"
-        ) from error
-    slow = fabric.device.type == "cpu" and not has_fast(settings.precision)
-    if slow and fabric.is_global_zero:
-        console.print(
-            f"--precision {settings.precision}: this processor has no instructions for it, and "
-            "takes many times as long as with 32-true",
-            soft_wrap=True,
-            markup=False,
-        )
-    return fabric
-
-
-@contextmanager
-def _first_alone(fabric: lightning_fabric.Fabric) -> Iterator[bool]:
-    """Gives whether this process is the first; the others wait for it, and with an error end too.
-
-    It alone says why, and has the exit status: launchers kill those beside one that fails.
-    """
-    try:
-        yield fabric.is_global_zero
-    except Exception:
-        fabric.broadcast(1)
-        raise
-    if fabric.broadcast(0):
-        sys.exit()
 
 
 @contextmanager
@@ -273,11 +227,6 @@ def _resumed_epoch(
     for epoch in range(facts["epoch"]):
         sampler.epoch(epoch)
     return int(facts["epoch"])
-
-
-def _share(order: list[int], rank: int, processes: int) -> list[int]:
-    """One process's part of an epoch; all are as long, or one would wait for another's step."""
-    return order[rank::processes][: len(order) // processes]
 
 
 def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:

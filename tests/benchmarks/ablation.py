@@ -23,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from tables import cell, put, table
 
+from runtime.record import write_atomically
 from train.dataset import read_dataset
 from train.intervals import Floats, bootstrap, middle
 from train.measured import Measured
@@ -134,7 +135,7 @@ def one(data: Path, result: Path, changes: dict[str, object], splits: Sequence[s
     for split in splits:
         (measured,) = measure_all([judge_of(run)], read_dataset(data), split, None)
         np.save(draws_of(result, split), draws(measured))
-    result.write_text(json.dumps(measured.record(), indent=2) + "\n", "utf-8")
+    write_atomically(result, json.dumps(measured.record(), indent=2).encode() + b"\n")
 
 
 def whole_seeds(out: Path, name: str) -> int:
