@@ -115,11 +115,15 @@ def test_what_is_for_a_person_is_counted_as_the_runtime_counts_it(
     limits = open_bundle(bundle).manifest.limits
     assert record["answers"] == {name: counts[name] for name in ("OK", "REVIEW", "NG")}
     assert record["review_below"] == limits.review_below
-    table = rows_of(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    table = rows_of(out)
     assert (table["OK"], table["REVIEW"], table["NG"]) == ("4", "7", "4")
     opened = [o.score for o in outcomes if not o.defective and o.score >= limits.threshold]
     n_rejected = sum(score >= limits.review_below for score in opened)
     assert table["false"] == f"{n_rejected} of 9"
+    rejected = [o for o in outcomes if not o.defective and o.score >= limits.review_below]
+    told = [line.split()[1] for line in out.splitlines() if line.startswith("false: ")]
+    assert told == [o.name for o in sorted(rejected, key=lambda o: -o.score)] != []
     assert table["good, but for a person"] == f"{len(opened) - n_rejected} of 9"
     lines = [line for line in lines_of(found) if line["type"] == "verdict"]
     ms = median(line["latency_ms"]["total"] for line in lines if line["verdict"] != "OK")

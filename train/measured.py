@@ -40,8 +40,9 @@ class Measured:
 
     @property
     def false_alarms(self) -> list[Outcome]:
-        """Good samples that were rejected; those that a person sees are not."""
-        return [o for o in self.answered(Answer.NG) if not o.defective]
+        """Good samples that were rejected, the surest first; those that a person sees are not."""
+        rejected = [o for o in self.answered(Answer.NG) if not o.defective]
+        return sorted(rejected, key=lambda o: -o.score)
 
     @property
     def has_review(self) -> bool:

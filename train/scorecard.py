@@ -1,4 +1,4 @@
-"""What `evaluate` shows: a model's numbers on a split, and the defects it missed."""
+"""What `evaluate` shows: a model's numbers on a split, what it missed, and its false alarms."""
 
 import json
 import math
@@ -224,6 +224,9 @@ def _print(measured: Sequence[Measured], lines: Sequence[dict[str, Any]]) -> Non
             soft_wrap=True,
             markup=False,
         )
+    for o in measured[0].false_alarms[:10]:
+        said = f"false: {o.name}  score {score_text(o.score)}"
+        console.print(said, soft_wrap=True, markup=False)
 
 
 def _counts(measured: Measured) -> dict[str, str]:
