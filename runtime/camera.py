@@ -158,6 +158,7 @@ class Camera:
             shot.dropped,
             fault,
             self._wish.turn,
+            self._wish.crop,
         )
 
     def _pixels(self, shot: _native.Shot) -> tuple[npt.NDArray[np.uint8] | None, str | None]:
@@ -223,12 +224,24 @@ def _capture(fd: int, wish: CameraUri) -> _native.Capture:
         capture.close()
         capture = opened(CODES[judged[0]])
     if capture.fourcc in NAMES:
+        _require_inside(capture, wish)
         return capture
     capture.close()
     raise SourceError(
         f"--camera {wish.path}: gives {text_of(capture.fourcc)}, which cannot be judged; expected "
         f"one of {', '.join(CODES)}"
     )
+
+
+def _require_inside(capture: _native.Capture, wish: CameraUri) -> None:
+    """Close the stream and refuse where the crop reaches beyond its frames."""
+    crop, (width, height) = wish.crop, wish.turn.size((capture.width, capture.height))
+    if crop and (crop.x + crop.width > width or crop.y + crop.height > height):
+        capture.close()
+        raise SourceError(
+            f"--camera {wish.path}: crop is {crop.x},{crop.y},{crop.width},{crop.height}, expected "
+            f"x,y,width,height within its frames of {width}x{height}"
+        )
 
 
 def fault_of(error: OSError) -> str:

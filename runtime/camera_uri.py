@@ -1,5 +1,6 @@
 """`/dev/video0?width=1280&format=YUYV&gain=4`: a camera, and how it is to be set."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +8,11 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from runtime.errors import SourceError
-from runtime.preprocess import Turn
+from runtime.preprocess import Rect, Turn
 
 Value = TypeVar("Value", int, float)
 SIDE_MAX = 32768
-SETTINGS = "width, height, fps, format, cpu, timeout, turn, mirror"
+SETTINGS = "width, height, fps, format, cpu, timeout, turn, mirror, crop"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class CameraUri:
     cpu: int
     timeout_s: float
     turn: Turn
+    crop: Rect | None
     controls: dict[str, str]
 
 
@@ -63,5 +65,19 @@ def camera_uri(uri: str) -> CameraUri:
         cpu=-1 if cpu is None else cpu,
         timeout_s=number("timeout", float, 0.1, 1e6) or 0.0,
         turn=Turn(number("turn", int, 0, 3) or 0, mirrored=bool(number("mirror", int, 0, 1))),
+        crop=_crop(uri, values.pop("crop", None)),
         controls=values,
     )
+
+
+def _crop(uri: str, text: str | None) -> Rect | None:
+    """The rectangle `x,y,width,height` of the turned picture."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5}),(\d{1,5}),([1-9]\d{0,4}),([1-9]\d{0,4})", text, re.ASCII)
+    if found is None:
+        raise SourceError(
+            f"--camera {uri}: crop is {text!r}, expected x,y,width,height in pixels, such as "
+            "320,120,640,480"
+        )
+    return Rect(*map(int, found.groups()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.preprocess import UPRIGHT, PixelFormat, Turn
+from runtime.preprocess import UPRIGHT, PixelFormat, Rect, Tile, Turn, preprocess
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Frame:
     """Pixels as the source gave them, and where and when they came from.
 
     `pixels` is uint8 of the shape that `format` says, or None where the source could not read the
-    frame: `fault` then says why. They are judged and shown after `turn`. `dropped` counts the
-    frames that were passed over since the one before.
+    frame: `fault` then says why. They are judged and shown after `turn`, and of the turned ones
+    those in `crop` alone. `dropped` counts the frames that were passed over since the one before.
     """
 
     pixels: npt.NDArray[np.uint8] | None
@@ -25,10 +25,21 @@ class Frame:
     dropped: int = 0
     fault: str | None = None
     turn: Turn = UPRIGHT
+    crop: Rect | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) once it is turned; (0, 0) without pixels."""
+        """(width, height) once it is turned and cropped; (0, 0) without pixels."""
         if self.pixels is None:
             return 0, 0
+        if self.crop:
+            return self.crop.width, self.crop.height
         return self.turn.size(self.format.size(self.pixels.shape))
+
+    def preprocess(self, tile: Tile, out: npt.NDArray[np.uint8]) -> None:
+        """`runtime.preprocess.preprocess` of a tile, whose region is one of `size`."""
+        if self.crop:
+            region = tile.region
+            x, y = self.crop.x + region.x, self.crop.y + region.y
+            tile = Tile(Rect(x, y, region.width, region.height), tile.target)
+        preprocess(np.asarray(self.pixels), self.format, tile, out, turn=self.turn)

@@ -15,7 +15,6 @@ from runtime.components import Defect, MaskRle, find_defects, mask_rle
 from runtime.engine import Engine
 from runtime.errors import EngineError, GpuLostError
 from runtime.frame import Frame
-from runtime.preprocess import preprocess
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Canvas, Tile, mask_canvas, tiles
 from runtime.verdict import Answer, Verdict
@@ -166,7 +165,7 @@ class Inspector:
             self._batch = np.zeros((len(placed), *self._batch.shape[1:]), np.uint8)
         batch = self._batch[: len(placed)]
         for tile, image in zip(placed, batch, strict=True):
-            preprocess(np.asarray(frame.pixels), frame.format, tile, image, turn=frame.turn)
+            frame.preprocess(tile, image)
         return batch
 
     def _masks(self, part: Scored) -> dict[int, Mask]:

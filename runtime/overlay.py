@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from runtime.frame import Frame
 from runtime.inspection import Inspection, foreground
-from runtime.preprocess import Rect, Tile, preprocess
+from runtime.preprocess import Rect, Tile
 from runtime.spec import Limits
 
 NG_COLOUR = (40, 40, 230)
@@ -32,11 +32,11 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
 
 
 def picture_of(frame: Frame) -> npt.NDArray[np.uint8]:
-    """The frame, turned, in BGR (H, W, 3), as the network's input has it but for its size."""
+    """The frame in BGR (H, W, 3), turned, cropped, and as the network's input but for its size."""
     width, height = frame.size
     whole = Rect(0, 0, width, height)
     rgb = np.empty((height, width, 3), np.uint8)
-    preprocess(np.asarray(frame.pixels), frame.format, Tile(whole, whole), rgb, turn=frame.turn)
+    frame.preprocess(Tile(whole, whole), rgb)
     return np.ascontiguousarray(rgb[..., ::-1])
 
 

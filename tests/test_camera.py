@@ -17,6 +17,7 @@ from runtime.camera import Camera, device
 from runtime.controls import controls_of
 from runtime.errors import SourceError
 from runtime.fourcc import CODES, FOURCC, MJPEG
+from runtime.overlay import picture_of
 from runtime.preprocess import PixelFormat, Rect, Tile, preprocess
 
 pytestmark = pytest.mark.camera
@@ -174,6 +175,10 @@ def test_what_the_driver_gives_instead_is_said_once(vivid, capsys):
         ("exposur=4", "no control or setting is named 'exposur'; there are width, height, fps"),
         ("gain=256", "gain is '256', expected 0 to 255"),
         ("menu=2", "menu is '2', expected 1 (Menu Item 1), 3 (Menu Item 3), 4 (Menu Item 4)"),
+        (
+            "turn=1&width=320&height=180&crop=0,1,180,320",
+            "crop is 0,1,180,320, expected x,y,width,height within its frames of 180x320",
+        ),
         ("cpu=1000", "failed (the CPU of the thread: Invalid argument)"),
     ],
 )
@@ -191,6 +196,12 @@ def test_a_camera_that_hangs_on_its_side_is_judged_upright(bars):
     preprocess(frame.pixels, frame.format, Tile(whole, whole), out, turn=frame.turn)
     upright = captured(bars.path, "BGR")[..., ::-1]
     assert np.array_equal(out, np.rot90(upright, -1)[:, ::-1])
+
+
+def test_of_a_turned_picture_a_crop_is_judged(bars):
+    with Camera(f"{bars.path}?{SMALL}&format=BGR&turn=1&crop=7,40,160,200") as camera:
+        picture = picture_of(next(camera.frames()))
+    assert np.array_equal(picture, np.rot90(captured(bars.path, "BGR"), -1)[40:240, 7:167])
 
 
 def test_controls_are_set_by_name_and_by_a_menus_words(vivid):

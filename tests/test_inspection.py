@@ -1,6 +1,7 @@
 """From a frame to its verdict: the gate decides, and the mask is drawn where it opened."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from scipy import ndimage
 
 from runtime.frame import Frame
 from runtime.inspection import Inspection, Inspector, foreground
-from runtime.overlay import overlay
-from runtime.preprocess import PixelFormat, Turn
+from runtime.overlay import overlay, picture_of
+from runtime.preprocess import PixelFormat, Rect, Turn
 from runtime.spec import InputSpec, Limits
 from runtime.tiling import Fit, tiles
 from runtime.verdict import Answer
@@ -236,3 +237,18 @@ def test_a_turned_frame_is_judged_and_shown_upright(pixel_format):
     caption = picture.shape[0] - 64
     inside = picture[caption + 4 : -4, 4:-4, ::-1]  # no box is drawn there
     assert np.array_equal(inside, batch[0, 4:60, 12:52])
+
+
+@pytest.mark.parametrize("pixel_format", PixelFormat)
+def test_of_a_cropped_frame_that_part_alone_is_judged_and_shown(pixel_format):
+    pixels = np.random.default_rng(0).integers(0, 256, pixel_format.shape(64, 48), np.uint8)
+    whole = Frame(pixels, pixel_format, "part", 0, 0, turn=Turn(3))
+    cropped = replace(whole, crop=Rect(5, 9, 32, 48))
+    assert cropped.size == (32, 48)
+    picture = picture_of(cropped)
+    assert np.array_equal(picture, picture_of(whole)[9:57, 5:37])
+    spec = InputSpec(32, 32, 3, Fit.TILE)
+    engine = Scripted([0.1, 0.1])
+    placed, batch = Inspector(engine, spec, Limits(0.5), ["defect"]).preprocess(cropped)
+    assert [tile.region for tile in placed] == [Rect(0, 0, 32, 32), Rect(0, 16, 32, 32)]
+    assert np.array_equal(batch, [picture[:32, :, ::-1], picture[16:, :, ::-1]])
