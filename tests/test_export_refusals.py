@@ -1,5 +1,6 @@
 """What export does not take, and that nothing is lost or left behind then."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from exports import assert_refused, files_of, settings_of
 
+from calibration.calibrating import calibrate_bundle
+from calibration.settings import CalibrationSettings
 from export.exporting import export
 from runtime.errors import DataError, ManifestError, ModelError
 from runtime.record import write_record
@@ -74,6 +77,15 @@ def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):
     wanted = settings_of(trained_run, tmp_path / "bundle")
     assert_refused(ManifestError, f"--out {wanted.out}: exists; choose another", wanted)
     assert files_of(tmp_path / "bundle") == {"mine": b"precious"}
+
+
+def test_pictures_in_the_dataset_are_refused(trained_run, float_bundle, visible_set):
+    out = visible_set / "made"
+    said = f"--out {out}: lies in {visible_set}, which is read, so pictures there would count"
+    assert_refused(DataError, said, settings_of(trained_run, out))
+    with pytest.raises(DataError, match=re.escape(said)):
+        calibrate_bundle(float_bundle, visible_set, out, CalibrationSettings(images=8))
+    assert not out.exists()
 
 
 def test_what_is_no_training_run_is_refused(int8_bundle, tmp_path):
