@@ -17,7 +17,7 @@ from runtime.spec import InputSpec, Limits
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-MEND = "export the bundle again"
+MEND = "copy or export the bundle again"
 Metrics = dict[str, float | int | None]
 
 

@@ -59,6 +59,13 @@ def table_set(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("name", ["good", " ", "OK"])
+def test_a_class_of_defects_has_the_name_of_one(table_set, name):
+    write_table(table_set, [ROWS[1], (*ROWS[0][:3], name, *ROWS[0][4:])])
+    with pytest.raises(DataError, match=f"a class of defects is called '{name}'; give it the name"):
+        read_dataset(table_set)
+
+
 @pytest.fixture
 def folder_set(tmp_path):
     """Ten good images, half of them with an empty mask, and five defective ones."""

@@ -26,7 +26,7 @@ KINDS = [
     "golden/00.png",
     "golden/verdicts.json",
 ]
-MEND = "export the bundle again"
+MEND = "copy or export the bundle again"
 ABSENT = object()
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -167,6 +167,7 @@ def test_the_later_annotation_lies_on_top_and_the_larger_class_is_the_kind(tmp_p
 
 @given(arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 70)] * 2), elements=st.integers(0, 1)))
 def test_any_mask_survives_both_encodings(pixels):
+    assume(pixels.any())
     size = pixels.shape
     for counts in (lengths_in(pixels), as_text(pixels)["counts"]):
         runs = runs_of(EncodedRuns(size, counts), size, "here")
@@ -215,11 +216,17 @@ def test_files_with_other_categories_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], r"coco.json: annotation 0 of 'a.png' has no segmentation, a box at most; draw"),
+        ([], r"coco.json: annotation 1 of 'a.png' has no segmentation, a box at most; draw"),
         (None, "has no segmentation, a box at most"),
         ([[1, 2, 5, 4]], "polygon has 4 numbers, expected x and y of three corners"),
         ([[1, 2, 5, 4, 3, 3, 1]], "polygon has 7 numbers"),
-        ([1, 2, 5, 4, 3, 3], r"Expected `array`, got `int` - at `\$.annotations\[0\].segm"),
+        ([[1, 2, 5, 4, 3, 1e30]], r"annotation 1 of 'a.png': polygon reaches to 1e\+30; draw it"),
+        (
+            [[9, 2, 12, 2, 12, 5]],
+            "annotation 1 of 'a.png' draws no pixel of the image, which is 9x7",
+        ),
+        ({"size": [7, 9], "counts": [63]}, "draws no pixel of the image, which is 9x7; draw it"),
+        ([1, 2, 5, 4, 3, 3], r"Expected `array`, got `int` - at `\$.annotations\[1\].segm"),
         ({"size": [7, 9], "counts": [3, 5]}, "runs fill 8 pixels of 9x7, the image is .* 9x7"),
         ({"size": [7, 9], "counts": [3, -5, 65]}, "runs fill 63 pixels of 9x7"),
         ({"size": [9, 7], "counts": [3, 60]}, "runs fill 63 pixels of 7x9, the image is .* 9x7"),
@@ -230,7 +237,14 @@ def test_files_with_other_categories_are_refused(tmp_path):
 )
 def test_a_segmentation_that_draws_nothing_certain_is_refused(tmp_path, segmentation, message):
     with pytest.raises(DataError, match=message):
-        read_one(tmp_path, (1, segmentation))
+        read_one(tmp_path, (2, BOX), (1, segmentation))
+
+
+def test_a_polygon_along_a_thin_defect_is_a_line_of_one_pixel(tmp_path):
+    sample = read_one(tmp_path, (1, [[1.5, 2, 1.5, 5.5, 1.5, 3]]))
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[2:6, 1] = SCRATCH
+    np.testing.assert_array_equal(drawn(sample), expected)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +275,22 @@ def test_an_image_in_two_files_is_refused(tmp_path):
     write_json(tmp_path / "more.json", ["a.jpg"])
     with pytest.raises(DataError, match=r"more.json: lists 'a.jpg' a second time"):
         coco.read(tmp_path)
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    path = tmp_path / "labels.json"
+    write_json(path, ["a.jpg", "b.jpg"], annotation(0, 1, BOX))
+    path.write_text(path.read_text().replace('"id": 1, "file_name"', '"id": 0, "file_name"'))
+    with pytest.raises(DataError, match=r"labels.json: has two images of id 0; export the file an"):
+        coco.read(tmp_path)
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path):
+    write_flat(tmp_path)
+    path = tmp_path / "labels.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert coco.read(tmp_path).samples[0].kind == "scratch"
 
 
 def test_a_file_that_ends_early_is_refused(tmp_path):

@@ -169,6 +169,15 @@ def test_a_file_whose_image_is_gone_stays_listed(tmp_path):
             {"shape_type": "mask", "points": [[14, 4], [16, 5]], "mask": png(PATCH)},
             "has a mask of 3x2 at x 14 to 16, y 4 to 5 of 16x12",
         ),
+        (
+            {"points": [[16, 2], [20, 2], [20, 5]]},
+            "lies at x 16 to 20, y 2 to 5 of 16x12; draw it anew, or take it out",
+        ),
+        (
+            {"shape_type": "circle", "points": [[-3, 5], [-3, 7]]},
+            "lies at x -5 to -1, y 3 to 7 of 16x12",
+        ),
+        ({"points": [[1, 2], [5, 2], [5, 1e30]]}, r"lies at x 1 to 5, y 2 to 1e\+30 of 16x12"),
     ],
 )
 def test_a_shape_that_cannot_be_drawn_is_refused(tmp_path, shape, message):

@@ -169,7 +169,16 @@ def test_a_place_for_the_numbers_is_refused_before_all_else(tmp_path, flag, plac
         evaluate(nowhere, nowhere, "test", verdicts=None, **places)
 
 
-@pytest.mark.parametrize("content", ["[]", "7", "no json", '{"type": "verdict"}', '{"seq": 1}'])
+LINE = {"type": "verdict", "source": "a", "verdict": "OK", "score": 0.5, "latency_ms": {"total": 1}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "7", "no json", '{"type": "verdict"}', '{"seq": 1}'),
+        *(json.dumps(LINE | wrong) for wrong in ({"source": ["a"]}, {"latency_ms": {}})),
+    ],
+)
 def test_what_is_no_verdict_file_is_said(int8_bundle, visible_set, tmp_path, content):
     (tmp_path / "verdicts").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=f"--verdicts {tmp_path / 'verdicts'}: "):

@@ -4,6 +4,7 @@ import csv
 import os
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,29 @@ def test_a_run_that_is_interrupted_says_how_it_goes_on(drawn_set, tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         train(settings)
     assert f"{tmp_path}/run: the same command with --resume goes on" in capsys.readouterr().err
+
+
+def test_an_epoch_that_was_not_saved_is_not_told(drawn_set, tmp_path, monkeypatch, capsys):
+    settings = TrainSettings(drawn_set, tmp_path / "run", **QUICK)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("train.training.save_state", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings)
+    assert "epoch 1/1" not in capsys.readouterr().err
+    with pytest.raises(ModelError, match="no unfinished run; train without --resume"):
+        train(replace(settings, resume=True))
+    train(settings)
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_without_a_run_to_resume_nothing_is_left(drawn_set, tmp_path):
+    with pytest.raises(ModelError, match="no unfinished run; train without --resume"):
+        train(TrainSettings(drawn_set, tmp_path / "run", resume=True, **QUICK))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_is_not_evaluated_on_classes_that_it_was_not_taught(editable, drawn_set, tmp_path):

@@ -19,10 +19,11 @@ from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
 from train.readers import FORMATS, format_of
 from train.readers.table import refuse_doubles, rows_of
-from train.sample import DEFECT, SPLITS, Sample
+from train.sample import DEFECT, GOOD, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
 ALL = "all"
+NO_DEFECTS = {"", GOOD, "ok", "normal"}
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,12 @@ def _listed(root: Path, layout: str) -> Dataset:
             f"{root}: has {len(listing.class_names)} classes, at most {MAX_CLASSES} are possible; "
             "give kinds of defects that look alike one name"
         )
+    for name in listing.class_names:
+        if name.strip().lower() in NO_DEFECTS:
+            raise DataError(
+                f"{root}: a class of defects is called '{name}'; give it the name of a defect, or "
+                "take it out"
+            )
     samples = _with_written_splits(root, listing.samples)
     divided = with_splits(samples)
     return Dataset(root, layout, divided, listing.class_names, _digest(divided), divided != samples)

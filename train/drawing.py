@@ -19,6 +19,7 @@ from runtime.images import Image
 WHITE = 255
 MAX_CLASSES = 32
 MAX_PIXELS = 2**30  # as OpenCV allows an image to have
+FARTHEST_PX = 2**15  # of a corner: OpenCV and pycocotools overflow, and crash, farther out
 Shape = tuple[int, int]  # (height, width)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -149,25 +150,34 @@ def _record(measured: Sequence[Measured]) -> dict[str, Any]:
     return record
 
 
-def _read_verdicts(path: Path) -> list[dict[str, Any]]:
-    fields = {"source", "verdict", "score", "latency_ms"}
+class Latency(msgspec.Struct):
+    """How long a frame took."""
+
+    total: float
+
+
+class Line(msgspec.Struct):
+    """What is needed of a line of the runtime."""
+
+    source: str
+    verdict: str
+    score: float | None
+    latency_ms: Latency
+
+
+def _read_verdicts(path: Path) -> list[Line]:
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        verdicts = [line for line in lines if line["type"] == "verdict"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+        return [msgspec.convert(line, Line) for line in lines if line["type"] == "verdict"]
+    except (OSError, ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
         raise DataError(f"--verdicts {path}: cannot be read ({error}); run the runtime") from error
-    for line in verdicts:
-        if fields - line.keys():
-            missing = sorted(fields - line.keys())
-            raise DataError(f"--verdicts {path}: a line has no {missing}; run the runtime again")
-    return verdicts
 
 
-def _require_same(measured: Measured, lines: Sequence[dict[str, Any]], path: Path) -> None:
+def _require_same(measured: Measured, lines: Sequence[Line], path: Path) -> None:
     """Samples are matched by file name; answers must be the same, scores as near as `NEAR`."""
     outcomes, limits = measured.outcomes, measured.judge.inspector.limits
     ours = {Path(o.name).name: (answer_to(o.score, limits).value, o.score) for o in outcomes}
-    theirs = {line["source"]: (line["verdict"], line["score"]) for line in lines}
+    theirs = {line.source: (line.verdict, line.score) for line in lines}
     if len(ours) < len(outcomes) or len(theirs) < len(lines):
         raise DataError(f"--verdicts {path}: two samples share a file name; give each its own")
     both = ours.keys() & theirs.keys()
@@ -201,7 +211,7 @@ def _told(answer: str, score: float | None) -> str:
     return f"{answer} at {score:.4f}" if isinstance(score, float) else answer
 
 
-def _print(measured: Sequence[Measured], lines: Sequence[dict[str, Any]]) -> None:
+def _print(measured: Sequence[Measured], lines: Sequence[Line]) -> None:
     titles = [escape(m.judge.title) for m in measured] if len(measured) > 1 else []
     table = Table(*(["", *titles] if titles else []), show_header=bool(titles))
     has_review = any(m.has_review for m in measured)
@@ -283,11 +293,11 @@ def _differences(one: Measured, other: Measured, *, has_review: bool) -> str:
     return ", ".join(parts)
 
 
-def _times(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def _times(lines: Sequence[Line]) -> list[tuple[str, str]]:
     """The runtime's median time a frame, by what the gate did."""
     times = []
     for was, answers in (("open", {"NG", "REVIEW"}), ("shut", {"OK"})):
-        ms = [line["latency_ms"]["total"] for line in lines if line["verdict"] in answers]
+        ms = [line.latency_ms.total for line in lines if line.verdict in answers]
         if ms:
             times.append((f"time a frame, gate {was}", f"{median(ms):.2f} ms"))
     return times

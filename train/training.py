@@ -102,8 +102,9 @@ def train(settings: TrainSettings) -> ModelRecord:
         with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
-                _log(settings, epoch, loss, _validate(average, data), cost)
+                metrics = _validate(average, data)
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
+                _log(settings, epoch, loss, metrics, cost)
     with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
@@ -209,7 +210,8 @@ def _claim(settings: TrainSettings) -> None:
         raise ModelError(
             f"{settings.out}: holds an unfinished run; go on with --resume, or choose another --out"
         )
-    settings.out.mkdir(parents=True, exist_ok=True)
+    if not settings.resume:
+        settings.out.mkdir(parents=True, exist_ok=True)
 
 
 def _resumed_epoch(

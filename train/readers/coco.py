@@ -10,7 +10,7 @@ of another, is none: Roboflow writes one with id 0.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -140,7 +140,9 @@ def _samples(root: Path, path: Path, coco: Coco, names: tuple[str, ...]) -> Iter
 
 
 def _by_image(path: Path, coco: Coco) -> dict[int | str, list[Annotation]]:
-    known = {image.id for image in coco.images}
+    known = Counter(image.id for image in coco.images)
+    if twice := [number for number, count in known.items() if count > 1]:
+        raise DataError(f"{path}: has two images of id {twice[0]}; export the file anew")
     annotations: dict[int | str, list[Annotation]] = defaultdict(list)
     for annotation in coco.annotations:
         if annotation.image_id not in known:

@@ -1,5 +1,6 @@
 """JSON files of labelling tools, checked against the fields that a layout needs."""
 
+from codecs import BOM_UTF8  # which editors of Windows write
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,6 @@ def read_json(path: Path, fields: type[Fields]) -> Fields:
         DataError: no JSON, or a wrong field, which it names.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=fields)
+        return msgspec.json.decode(path.read_bytes().removeprefix(BOM_UTF8), type=fields)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise DataError(f"{path}: {fault}; export it anew, or take the file out") from fault

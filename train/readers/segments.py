@@ -8,12 +8,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 
 from runtime.errors import DataError
 from runtime.images import Image
-from train.drawing import Shape, require_recorded_size
+from train.drawing import FARTHEST_PX, Shape, require_recorded_size
 
 MIN_NUMBERS = 6  # three corners
 
@@ -64,12 +65,18 @@ def runs_of(segmentation: Segmentation, shape: Shape, where: str) -> bytes:
     """The runs, as int32, of a segmentation in an image of (height, width) = `shape`.
 
     Raises:
-        DataError: no polygon, or runs of another size; the message begins with `where`.
+        DataError: no polygon, runs of another size, or not a pixel in the image; the message begins
+            with `where`.
     """
     if isinstance(segmentation, EncodedRuns):
         counts = _whole_counts(segmentation, shape, where)
     else:
         counts = _counts_of_polygons(segmentation, shape, where)
+    if not any(counts[1::2]):
+        raise DataError(
+            f"{where} draws no pixel of the image, which is {shape[1]}x{shape[0]}; draw it anew, "
+            "or take it out"
+        )
     return np.asarray(counts, np.int32).tobytes()
 
 
@@ -78,7 +85,17 @@ def _counts_of_polygons(polygons: list[list[float]], shape: Shape, where: str) -
 
     _check_polygons(polygons, where)
     together = mask.merge(mask.frPyObjects(polygons, *shape))
+    if not mask.area(together):
+        together = mask.encode(_as_lines(polygons, shape))
     return _decompressed(together["counts"].decode())
+
+
+def _as_lines(polygons: list[list[float]], shape: Shape) -> Image:
+    """The outlines, one pixel wide: of polygons without an area, drawn along a thin defect."""
+    drawn = np.zeros(shape, np.uint8)
+    corners = [np.floor(polygon).astype(np.int32).reshape(-1, 2) for polygon in polygons]
+    cv2.polylines(drawn, corners, isClosed=True, color=1)
+    return np.asfortranarray(drawn)
 
 
 def _check_polygons(polygons: list[list[float]], where: str) -> None:
@@ -88,6 +105,8 @@ def _check_polygons(polygons: list[list[float]], where: str) -> None:
                 f"{where}: polygon has {len(polygon)} numbers, expected x and y of three corners "
                 "or more; draw it anew"
             )
+        if abs(farthest := max(polygon, key=abs)) > FARTHEST_PX:
+            raise DataError(f"{where}: polygon reaches to {farthest:g}; draw it anew")
 
 
 def _whole_counts(runs: EncodedRuns, shape: Shape, where: str) -> list[int]:

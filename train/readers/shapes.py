@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from runtime.errors import DataError
 from runtime.images import Image
-from train.drawing import Shape, require_recorded_size
+from train.drawing import FARTHEST_PX, Shape, require_recorded_size
 
 MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "mask": 2}
 
@@ -36,6 +36,10 @@ class LabelledShape(msgspec.Struct, frozen=True):
     def kind(self) -> str:
         """What is drawn."""
         return self.shape_type or "polygon"
+
+    def radius(self) -> float:
+        """Of a circle, whose second point lies on its border."""
+        return float(np.hypot(*np.subtract(self.points[1], self.points[0])))
 
     def pixels(self) -> npt.NDArray[np.int32]:
         """The points as pixels, (N, 2), x before y."""
@@ -75,7 +79,7 @@ class Shapes:
 
 def _paint(drawn: Image, shape: LabelledShape, index: int, where: str) -> None:
     """Draw the shape into `drawn`, in place."""
-    _check_points(shape, where)
+    _check_points(shape, drawn.shape, where)
     points = shape.pixels()
     if shape.kind() == "polygon":
         cv2.fillPoly(drawn, [points], index)
@@ -83,15 +87,14 @@ def _paint(drawn: Image, shape: LabelledShape, index: int, where: str) -> None:
         corners = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         cv2.rectangle(drawn, *corners, index, cv2.FILLED)
     elif shape.kind() == "circle":
-        radius = round(float(np.hypot(*np.subtract(shape.points[1], shape.points[0]))))
-        cv2.circle(drawn, points[0].tolist(), radius, index, cv2.FILLED)
+        cv2.circle(drawn, points[0].tolist(), round(shape.radius()), index, cv2.FILLED)
     elif shape.kind() == "mask":
         _paste(drawn, shape, index, where)
     else:
         cv2.polylines(drawn, [points], isClosed=False, color=index)
 
 
-def _check_points(shape: LabelledShape, where: str) -> None:
+def _check_points(shape: LabelledShape, image: tuple[int, ...], where: str) -> None:
     if shape.kind() not in MIN_POINTS:
         raise DataError(
             f"{where} is a {shape.kind()}, expected one of {list(MIN_POINTS)}; outline the defect"
@@ -100,6 +103,16 @@ def _check_points(shape: LabelledShape, where: str) -> None:
         raise DataError(
             f"{where} is a {shape.kind()} with {len(shape.points)} points, expected "
             f"{MIN_POINTS[shape.kind()]} or more; draw it anew"
+        )
+    points = np.array(shape.points[:1] if shape.kind() == "circle" else shape.points)
+    reach = shape.radius() if shape.kind() == "circle" else 0.0
+    (left, top), (right, bottom) = points.min(axis=0) - reach, points.max(axis=0) + reach
+    height, width = image
+    is_outside = right < 0 or bottom < 0 or left >= width or top >= height
+    if is_outside or max(-left, -top, right, bottom) > FARTHEST_PX:
+        raise DataError(
+            f"{where} lies at x {left:g} to {right:g}, y {top:g} to {bottom:g} of "
+            f"{width}x{height}; draw it anew, or take it out"
         )
 
 
