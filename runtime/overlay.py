@@ -11,10 +11,14 @@ from runtime.spec import Limits
 
 NG_COLOUR = (40, 40, 230)
 TINT = 0.35
+LINE_PX = 16
 
 
 def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray[np.uint8]:
-    """The frame in BGR (H, W, 3), the mask tinted and outlined, each defect in a box."""
+    """The frame in BGR (H, W, 3), the mask tinted and outlined, each defect in a box.
+
+    Of several classes, a defect's is written at its box.
+    """
     picture = picture_of(frame)
     if inspection.canvas is not None:
         found = np.logical_or.reduce(foreground(inspection.canvas, frame.size, limits))
@@ -28,6 +32,9 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
         x, y, width, height = defect.bbox
         corner = (x + width + 2, y + height + 2)
         cv2.rectangle(picture, (x - 3, y - 3), corner, NG_COLOUR, 1)
+        if inspection.canvas is not None and len(inspection.canvas.masks) > 1:
+            line = y - 6 if y > LINE_PX else y + height + LINE_PX
+            _write(picture, defect.kind, (x - 3, line), 0.4)
     return _with_caption(picture, inspection)
 
 
@@ -44,5 +51,10 @@ def _with_caption(picture: npt.NDArray[np.uint8], inspection: Inspection) -> npt
     verdict = inspection.verdict
     text = f"{verdict.verdict.value} {verdict.score:.3f}"
     band = np.zeros((22, picture.shape[1], 3), np.uint8)
-    cv2.putText(band, text, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, NG_COLOUR, 1, cv2.LINE_AA)
+    _write(band, text, (4, 16), 0.5)
     return np.vstack([band, picture])
+
+
+def _write(picture: npt.NDArray[np.uint8], text: str, corner: tuple[int, int], size: float) -> None:
+    """Write `text` into the picture, its lower left corner at (x, y)."""
+    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size, NG_COLOUR, 1, cv2.LINE_AA)

@@ -252,3 +252,16 @@ def test_of_a_cropped_frame_that_part_alone_is_judged_and_shown(pixel_format):
     placed, batch = Inspector(engine, spec, Limits(0.5), ["defect"]).preprocess(cropped)
     assert [tile.region for tile in placed] == [Rect(0, 0, 32, 32), Rect(0, 16, 32, 32)]
     assert np.array_equal(batch, [picture[:32, :, ::-1], picture[16:, :, ::-1]])
+
+
+@pytest.mark.parametrize("names", [["defect"], ["pit", "scratch"]])
+def test_of_several_classes_the_picture_says_which(names):
+    masks = np.zeros((len(names), 64, 64), np.uint8)
+    masks[-1, 40:48, 10:20] = 255
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: masks
+    inspector = Inspector(engine, InputSpec(64, 64, 1), Limits(0.5), names)
+    frame = frame_of(64, 64)
+    picture = overlay(frame, inspector.inspect(frame), Limits(0.5))
+    above = picture[picture.shape[0] - 64 :][20:36]
+    assert above.any() == (len(names) > 1)
