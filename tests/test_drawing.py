@@ -105,6 +105,23 @@ def test_a_palette_mask_gives_its_indices(path):
     assert np.array_equal(MaskFile(path, None).draw(SHAPE), mask(2))
 
 
+@pytest.mark.parametrize("light", [[200, 0, 0], [254, 254, 254]])
+def test_a_palette_that_shows_good_bright_and_a_defect_black_is_refused(path, light):
+    picture = Image.fromarray(mask(1), "P")
+    picture.putpalette([*light, 1, 1, 1])
+    picture.save(path)
+    with pytest.raises(DataError, match=r"m\.png: its palette has a colour for index 0, which is"):
+        read_mask_file(path)
+
+
+def test_class_indices_in_a_jpeg_are_refused(tmp_path):
+    Image.fromarray(mask(2)).save(tmp_path / "m.jpg", quality=100)
+    with pytest.raises(
+        DataError, match=r"m\.jpg: holds class indices, which JPEG changes; save it"
+    ):
+        MaskFile(tmp_path / "m.jpg", None).draw(SHAPE)
+
+
 def test_a_mask_of_another_size_is_refused(path):
     write_png(path, np.zeros((30, 40), np.uint8))
     message = r"m\.png: mask is 40x30, its image is 32x24; draw the mask on the image"
@@ -112,7 +129,10 @@ def test_a_mask_of_another_size_is_refused(path):
         MaskFile(path, 1).draw(SHAPE)
 
 
-@pytest.mark.parametrize("content", [b"", b"pixels"])
+EMPTY_TIFF = b"II*\0\x08\0\0\0" + bytes(6)
+
+
+@pytest.mark.parametrize("content", [b"", b"pixels", EMPTY_TIFF])
 def test_what_is_no_image_is_named(path, content):
     path.write_bytes(content)
     message = rf"m\.png: is not a readable image \({len(content)} bytes\); restore or remove the"

@@ -154,6 +154,13 @@ def test_a_folder_of_masks_that_is_a_link_to_nowhere_is_refused(tmp_path):
         read_dataset(tmp_path)
 
 
+def test_a_folder_of_masks_with_a_dot_that_is_a_link_to_nowhere_is_refused(tmp_path):
+    draw_pairs(tmp_path / "images/run1.2", tmp_path / "masks")
+    (tmp_path / "masks/run1.2").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"run1\.2: cannot be read"):
+        read_dataset(tmp_path)
+
+
 def test_a_mask_of_several_pictures_is_refused(tmp_path):
     draw_pairs(tmp_path / "images", tmp_path / "masks")
     (tmp_path / "masks/0.png").unlink()
@@ -162,4 +169,73 @@ def test_a_mask_of_several_pictures_is_refused(tmp_path):
     with pytest.raises(
         DataError, match=r"masks/0\.tif: holds 2 pictures, .* draw all defects into"
     ):
+        read_dataset(tmp_path)
+
+
+def test_images_of_two_lights_may_share_their_masks_by_a_link(tmp_path):
+    draw_pairs(tmp_path / "images/light1", tmp_path / "masks/light1")
+    draw_pairs(tmp_path / "images/light2", tmp_path / "elsewhere")
+    (tmp_path / "masks/light2").symlink_to(tmp_path / "masks/light1")
+    kinds = [kind for _, _, kind in said(tmp_path)]
+    assert kinds == ["defect", "good", "good"] * 2
+
+
+def test_masks_that_links_lead_to_in_a_circle_are_read_once(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "masks/again").symlink_to(tmp_path / "masks")
+    assert [kind for _, _, kind in said(tmp_path)] == ["defect", "good", "good"]
+
+
+def test_masks_in_a_second_folder_are_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    draw(tmp_path / "images/3.png")
+    draw(tmp_path / "annotations/3.png", 255)
+    with pytest.raises(DataError, match=r"annotations/3\.png: has the name of an image and is not"):
+        read_dataset(tmp_path)
+
+
+def test_masks_in_a_folder_of_another_name_are_refused_whatever_theirs(tmp_path):
+    for split in ("train", "val"):
+        draw_pairs(tmp_path / split / "images", tmp_path / split / "masks")
+    draw(tmp_path / "test/images/0.png")
+    draw(tmp_path / "test/Masks/0_mask.png", 255)
+    message = (
+        r"test/Masks/0_mask\.png: is not read, so an image would count as good; put masks into"
+    )
+    with pytest.raises(DataError, match=message):
+        read_dataset(tmp_path)
+
+
+def test_a_split_may_lie_at_any_depth_below_the_images(tmp_path):
+    for split in ("train", "val", "test"):
+        draw_pairs(tmp_path / "images/line 3" / split, tmp_path / "masks/line 3" / split)
+    assert {name.split("/")[2]: split for name, split, _ in said(tmp_path)} == {
+        "train": "train",
+        "val": "val",
+        "test": "test",
+    }
+
+
+def test_images_that_share_a_mask_are_of_one_object(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    draw(tmp_path / "images/0.bmp")
+    groups = {sample.name: sample.group for sample in read_dataset(tmp_path).samples}
+    assert groups["images/0.bmp"] == groups["images/0.png"] == "0.bmp"
+    assert len(set(groups.values())) == 3
+
+
+@pytest.mark.parametrize("first", ["background", "_background_", "0 Background"])
+def test_classes_do_not_begin_with_the_background(tmp_path, first):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=2)
+    (tmp_path / "classes.txt").write_text(f"{first}\npit\n")
+    with pytest.raises(
+        DataError, match=rf"classes\.txt: begins with '{first}', expected the class"
+    ):
+        read_dataset(tmp_path)
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=2)
+    (tmp_path / "classes.txt").write_text("pit\npit\n")
+    with pytest.raises(DataError, match="two classes of defects are called 'pit'; rename one"):
         read_dataset(tmp_path)

@@ -212,6 +212,40 @@ def test_masks_that_were_exported_are_no_samples(tmp_path):
     assert said == [("images/a.png", True), ("images/b.png", False)]
 
 
+@pytest.mark.parametrize("image", ["images/b.png", "b.png"])
+def test_a_mask_that_shows_a_defect_without_a_file_is_refused(tmp_path, image):
+    for name in ("images/a.png", image, "masks/a.png", "masks/b.png"):
+        write_image(tmp_path / name)
+    write_json(tmp_path / "images/a.json", BOX)
+    message = rf"{image}: has no labelme file, but masks/b\.png shows a defect; label it too"
+    with pytest.raises(DataError, match=message):
+        labelme.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"sh', '{"shapes": [], "imagePath"'.encode("utf-16")])
+def test_a_damaged_file_beside_an_image_is_refused(tmp_path, content):
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png")
+        write_json(tmp_path / f"{name}.json", BOX)
+    (tmp_path / "b.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"b.json: is no labelme file, so b.png would count as goo"):
+        labelme.read(tmp_path)
+
+
+def test_an_image_that_is_flagged_as_bad_is_not_good(tmp_path):
+    assert read_one(tmp_path, flags={"NG": False, "checked": True}).kind == "good"
+    assert read_one(tmp_path, BOX, flags={"NG": True}).kind == "pit"
+    with pytest.raises(DataError, match=r"a\.json: has the flag 'NG' and no shape, so it would c"):
+        read_one(tmp_path, flags={"NG": True})
+
+
+@pytest.mark.parametrize("folder", ["SegmentationClassPNG", "b_json"])
+def test_what_labelmes_own_programs_made_is_no_sample(tmp_path, folder):
+    write_image(tmp_path / folder / "label.png")
+    read_one(tmp_path, BOX)
+    assert [sample.name for sample in labelme.read(tmp_path).samples] == ["a.png"]
+
+
 def test_images_beside_their_files_in_a_folder_of_annotations_are_samples(tmp_path, monkeypatch):
     for name in ("a", "b"):
         write_image(tmp_path / f"annotations/{name}.png")

@@ -19,11 +19,10 @@ from train.division import leaks, with_splits
 from train.drawing import MAX_CLASSES, Relabelled
 from train.readers import FORMATS, format_of
 from train.readers.table import refuse_doubles, rows_of
-from train.sample import DEFECT, GOOD, SPLITS, Sample
+from train.sample import DEFECT, NO_DEFECTS, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
 ALL = "all"
-NO_DEFECTS = {"", GOOD, "ok", "normal"}
 
 
 @dataclass(frozen=True)
@@ -216,6 +215,8 @@ def _listed(root: Path, layout: str) -> Dataset:
                 f"{root}: a class of defects is called '{name}'; give it the name of a defect, or "
                 "take it out"
             )
+        if listing.class_names.count(name) > 1:
+            raise DataError(f"{root}: two classes of defects are called '{name}'; rename one")
     samples = _with_written_splits(root, listing.samples)
     divided = with_splits(samples)
     return Dataset(root, layout, divided, listing.class_names, _digest(divided), divided != samples)

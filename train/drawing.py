@@ -17,6 +17,7 @@ from runtime.errors import DataError
 from runtime.images import Image
 
 WHITE = 255
+BLACK = 8  # and below, in the brightest channel
 MAX_CLASSES = 32
 MAX_PIXELS = 2**30  # as OpenCV allows an image to have
 FARTHEST_PX = 2**15  # of a corner: OpenCV and pycocotools overflow, and crash, farther out
@@ -133,8 +134,9 @@ def read_mask_file(path: Path) -> Image:
     try:
         with Pillow.open(path) as opened:
             mode, count = opened.mode, getattr(opened, "n_frames", 1)
+            dark = _dark_indices(opened)
             mask = np.asarray(opened.convert("L") if _white_comes_first(opened) else opened)
-    except (OSError, Pillow.DecompressionBombError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, Pillow.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or f"{path.stat().st_size} bytes"
         raise DataError(
             f"{path}: is not a readable image ({reason}); restore or remove the file"
@@ -147,6 +149,11 @@ def read_mask_file(path: Path) -> Image:
     if mask.ndim == 3:  # noqa: PLR2004 - colours
         mask = _one_channel(path, mask)
     values = np.unique(mask).tolist()
+    if dark and 0 not in dark and dark & set(values):
+        raise DataError(
+            f"{path}: its palette has a colour for index 0, which is good, and black for a defect; "
+            "save 0 and 255, or class indices, as grey PNG"
+        )
     if not (set(values) <= {0, WHITE} or set(values) <= set(range(MAX_CLASSES + 1))):
         raise DataError(
             f"{path}: mask has the values {_few(values)} ({mode}), expected 0 and 255, or "
@@ -159,9 +166,11 @@ def read_indices(path: Path) -> Image:
     """The class indices in the mask file `path`, (H, W).
 
     Raises:
-        DataError: as `read_mask_file`, or 255 among them.
+        DataError: as `read_mask_file`, or 255 among them, or a JPEG.
     """
     indices = read_mask_file(path)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise DataError(f"{path}: holds class indices, which JPEG changes; save it as PNG")
     if WHITE in indices:
         raise DataError(
             f"{path}: mask has the value {WHITE}, other masks of the set hold class indices; "
@@ -181,6 +190,14 @@ def _white_comes_first(opened: Any) -> bool:
         return False
     palette = np.reshape(opened.getpalette("RGB"), (-1, 3)).sum(axis=1)
     return bool(palette[0] == 3 * WHITE and np.isin(palette, (0, 3 * WHITE)).all())
+
+
+def _dark_indices(opened: Any) -> set[int]:
+    """The indices that a palette image shows as black; none where it is a picture."""
+    if opened.mode != "P" or _white_comes_first(opened):
+        return set()
+    palette = np.reshape(opened.getpalette("RGB"), (-1, 3))
+    return {int(index) for index in np.flatnonzero(palette.max(axis=1) < BLACK)}
 
 
 def _one_channel(path: Path, mask: Image) -> Image:

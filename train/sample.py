@@ -7,6 +7,7 @@ from train.drawing import Drawing
 
 SPLITS = ("train", "val", "test")
 GOOD = "good"
+NO_DEFECTS = {"", GOOD, "ok", "normal"}  # as the name of a class, in small letters
 DEFECT = "defect"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import DataError
+from runtime.images import IMAGE_SUFFIXES
 from train.drawing import WHITE, MaskFile, read_indices, read_mask_file
 from train.readers.image_files import (
     files_in,
@@ -28,6 +29,7 @@ IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
 LABELS = re.compile("mask|label|annot|ground|gt", re.IGNORECASE)  # what others call the folder
+BACKGROUND = re.compile(r"(\d+\W+)?_*(background|bg|good|none)_*", re.IGNORECASE)
 Counts = npt.NDArray[np.intp]
 
 
@@ -53,12 +55,14 @@ def read(root: Path) -> Listing:
     highest = max((max(classes, default=0) for classes in found.values()), default=0)
     names = _names(root, highest) if indexed else (DEFECT,)
     samples, used = [], set()
+    firsts: dict[Path, str] = {}  # of the images that share a mask
     for part, split in parts:
         for image in images_in(part / IMAGES):
             key, name = image.with_suffix(""), name_in(root, image)
             mask, classes = masks.get(key), found.get(key, [])
             used.add(mask)
-            folder = image.relative_to(part / IMAGES).parts[:-1][:1]
+            folders = image.relative_to(part / IMAGES).parts[:-1]
+            first = firsts.setdefault(key, name)
             samples.append(
                 Sample(
                     name=name,
@@ -66,8 +70,8 @@ def read(root: Path) -> Listing:
                     drawing=MaskFile(mask, None if indexed else 1) if mask else None,
                     defective=bool(classes),
                     kind=names[classes[0] - 1] if classes else GOOD,
-                    split=split or split_named(folder),
-                    group=name.removeprefix(f"{IMAGES}/"),
+                    split=split or split_named(folders),
+                    group=first.removeprefix(f"{IMAGES}/"),
                 )
             )
         _refuse_unread(part, samples)
@@ -97,7 +101,9 @@ def _masks(part: Path) -> dict[Path, Path]:
     if folder is None:
         return {}
     masks: dict[Path, Path] = {}
-    for path in images_in(folder):
+    for path in files_in(folder, again=True):  # images of several lights may share masks by links
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
         key = part / IMAGES / path.relative_to(folder).with_suffix("")
         first = masks.setdefault(key, path)
         if first != path:
@@ -111,8 +117,8 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
     Raises:
         DataError: there is one; it would be taught as good.
     """
-    masks = _mask_folder(part)
-    others = [masks] if masks else [f for f in part.glob("*/") if LABELS.search(f.name)]
+    read = [part / name for name in MASK_FOLDERS if (part / name).is_dir()]
+    others = read or [folder for folder in sorted(part.glob("*/")) if LABELS.search(folder.name)]
     unread = {
         part / IMAGES / path.relative_to(folder).with_suffix(""): path
         for folder in others
@@ -125,6 +131,11 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
                 f"{path}: has the name of an image and is not read, so the image would count as "
                 f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"
             )
+    for path in [] if read else (path for folder in others for path in images_in(folder)):
+        raise DataError(
+            f"{path}: is not read, so an image would count as good; put masks into "
+            f"{part / MASK_FOLDERS[0]}, each named as its image, or take them out"
+        )
 
 
 def _indexed(root: Path, pixels: list[Counts]) -> bool:
@@ -152,6 +163,10 @@ def _names(root: Path, highest: int) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
     names = tuple(filter(None, (line.strip() for line in text.splitlines())))
+    if names and BACKGROUND.fullmatch(names[0]):
+        raise DataError(
+            f"{path}: begins with '{names[0]}', expected the class of index 1; take that line out"
+        )
     if len(names) < highest:
         raise DataError(
             f"{path}: names {len(names)} classes, the masks have an index {highest}; "

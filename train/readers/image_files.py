@@ -18,13 +18,16 @@ SPLIT_OF_FOLDER = {
     "testing": "test",
 }
 BAD = re.compile(
-    "bad|ng|nok|not.?ok|scrap|defect(s|ive)?|anomal(y|ies|ous)|fault(s|y)?|reject(s|ed)?",
+    "bad|ng|nok|nio|not.?(ok|good)|scrap|defect(s|ive)?|anomal(y|ies|ous)|fault(s|y)?"
+    "|reject(s|ed)?|fail(s|ed|ures?)?",
     re.IGNORECASE,
 )
 
 
-def files_in(folder: Path) -> list[Path]:
+def files_in(folder: Path, *, again: bool = False) -> list[Path]:
     """All files below `folder`, linked folders too, by path; without those that are hidden.
+
+    A folder that links lead to more than once is read once, or, with `again`, each time.
 
     Raises:
         OSError: a folder cannot be read; defects drawn there would be taught as good.
@@ -32,15 +35,17 @@ def files_in(folder: Path) -> list[Path]:
     seen: set[str] = set()
     found: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        if os.path.realpath(place) in seen:  # a link to a folder above it, or read already
+        real = os.path.realpath(place)
+        above = {os.path.realpath(path) for path in Path(place).parents}
+        if real in (above if again else seen):
             folders.clear()
             continue
         shown = [name for name in folders if name[0] != "."]
         folders[:] = sorted(shown, key=lambda name: (Path(place, name).is_symlink(), name))
-        seen.add(os.path.realpath(place))
+        seen.add(real)
         found.extend(Path(place, name) for name in names if name[0] != ".")
         for name in names:
-            if "." not in name:
+            if name[0] != "." and Path(place, name).is_symlink():
                 Path(place, name).stat()  # a folder's link that leads nowhere counts as a file
     return sorted(found)
 

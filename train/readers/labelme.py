@@ -5,15 +5,19 @@ Classes are the labels, sorted. Folders named as a split, anywhere above the ima
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from runtime.errors import DataError
+from runtime.images import read_image
 from train.drawing import largest_class
 from train.readers.folders import MASK_FOLDERS
 from train.readers.image_files import (
+    BAD,
     files_in,
     images_in,
     name_in,
@@ -26,6 +30,7 @@ from train.readers.shapes import LabelledShape, Shapes
 from train.sample import GOOD, Listing, Sample
 
 KEYS = ("shapes", "imagePath")
+EXPORTED = re.compile(r"Segmentation(Class|Object)|.*_json$")  # by labelme's own programs
 IGNORED = "__ignore__"  # as labelme's own exports have it
 
 
@@ -36,6 +41,7 @@ class Labelling(msgspec.Struct, rename="camel"):
     image_path: str
     image_height: int
     image_width: int
+    flags: dict[str, Any] | None = None
 
 
 def detects(root: Path) -> bool:
@@ -53,7 +59,7 @@ def read(root: Path) -> Listing:
     labelled = _labellings(root)
     labels = {shape.name() for _, found in labelled.values() for shape in found.shapes}
     names = tuple(sorted(labels))
-    found = (image.relative_to(root) for image in images_in(root))
+    found = [image.relative_to(root) for image in images_in(root)]
     labelling = {Path(name).parent for name in labelled}
     images = {f.as_posix() for f in found if f.parent in labelling or not _of_masks(f)} | {
         *labelled
@@ -64,13 +70,16 @@ def read(root: Path) -> Listing:
         if found.shapes
     }
     _refuse_twins(root, labelled, images)
+    _refuse_drawn(root, {f.as_posix() for f in found} - images, images - {*labelled})
     samples = [_sample(root, name, drawings.get(name), names) for name in sorted(images)]
     refuse_bad((s for s in samples if s.name not in labelled), "a file without shapes")
     return Listing(tuple(samples), names)
 
 
 def _of_masks(image: Path) -> bool:
-    return any(folder.lower() in MASK_FOLDERS for folder in image.parts[:-1])
+    return any(
+        folder.lower() in MASK_FOLDERS or EXPORTED.match(folder) for folder in image.parts[:-1]
+    )
 
 
 def _files(root: Path) -> list[Path]:
@@ -82,11 +91,18 @@ def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
     labelled: dict[str, tuple[Path, Labelling]] = {}
     images = {image.with_suffix(""): image for image in images_in(root)}
     for path in _files(root):
+        beside = images.get(path.with_suffix(""))
+        if beside and not mentions(path, KEYS):
+            raise DataError(
+                f"{path}: is no labelme file, so {beside.name} would count as good; restore it, or "
+                "take it out"
+            )
         if mentions(path, KEYS):
             labelling = read_json(path, Labelling)
             image = path.parent / labelling.image_path.replace("\\", "/")
             _refuse_ignored(path, labelling)
-            _refuse_another(path, image, images.get(path.with_suffix("")))
+            _refuse_flagged(path, labelling)
+            _refuse_another(path, image, beside)
             before = labelled.setdefault(name_in(root, image), (path, labelling))
             if before[0] != path:
                 raise DataError(
@@ -100,6 +116,17 @@ def _refuse_ignored(path: Path, labelling: Labelling) -> None:
         raise DataError(
             f"{path}: shape '{IGNORED}' does not say what is there, so it cannot be learned; call "
             "it a defect, or take it out, or the image"
+        )
+
+
+def _refuse_flagged(path: Path, labelling: Labelling) -> None:
+    flags = [name for name, is_set in (labelling.flags or {}).items() if is_set]
+    if bad := next(filter(BAD.fullmatch, flags), None):
+        if labelling.shapes:
+            return
+        raise DataError(
+            f"{path}: has the flag '{bad}' and no shape, so it would count as good; outline the "
+            "defect, or list the set in a split.csv, where it has label 1 and no mask"
         )
 
 
@@ -130,6 +157,24 @@ def _refuse_twins(root: Path, labelled: Iterable[str], images: Iterable[str]) ->
             raise DataError(
                 f"{root / name}: is not labelled, {Path(twin).name} beside it is; "
                 "take one of the two images out"
+            )
+
+
+def _refuse_drawn(root: Path, masks: Iterable[str], unlabelled: Iterable[str]) -> None:
+    """Refuse an image without a file whose mask, in a folder beside, shows a defect.
+
+    Raises:
+        DataError: there is one; it would be taught as good.
+    """
+    image_at = {}
+    for name in map(Path, unlabelled):
+        image_at[name.parent / name.stem] = image_at[name.parent.parent / name.stem] = name
+    for name in map(Path, sorted(masks)):
+        image = image_at.get(name.parent.parent / name.stem)
+        if image and read_image(root / name, 1).any():
+            raise DataError(
+                f"{root / image}: has no labelme file, but {name} shows a defect; label it too, or "
+                "take the labelme files out, and masks are read"
             )
 
 

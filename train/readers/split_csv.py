@@ -14,7 +14,7 @@ import numpy as np
 from runtime.errors import DataError
 from train.drawing import MaskFile, holds_indices, read_indices
 from train.readers.table import refuse_doubles, rows_of
-from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
+from train.sample import DEFECT, GOOD, NO_DEFECTS, SPLITS, Listing, Sample, numbered_classes
 
 TABLE = "split.csv"
 COLUMNS = ("file", "mask", "label", "class", "split", "group")
@@ -43,11 +43,17 @@ def read(root: Path) -> Listing:
 
 
 def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
+    row = row | {name: row[name].strip() for name in ("label", "class", "split", "group")}
     if row["label"] not in {"0", "1"}:
         raise DataError(f"{table}:{line}: label is '{row['label']}', expected 0 or 1")
     if row["split"] not in {*SPLITS, ""}:
         raise DataError(f"{table}:{line}: split is '{row['split']}', expected one of {SPLITS}")
     defective = row["label"] == "1"
+    if not defective and row["class"].lower() not in NO_DEFECTS:
+        raise DataError(
+            f"{table}:{line}: label is 0, which is good, and class '{row['class']}'; expected "
+            f"label 1, or no class or '{GOOD}'"
+        )
     return Sample(
         name=row["file"],
         image=root / row["file"],

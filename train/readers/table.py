@@ -1,6 +1,7 @@
 """The rows of a CSV table with the columns that a layout needs."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def refuse_doubles(table: Path, rows: Sequence[tuple[int, dict[str, str]]], mend
     """
     lines: dict[str, int] = {}
     for line, row in rows:
-        first = lines.setdefault(row["file"], line)
+        first = lines.setdefault(os.path.normpath(table.parent / row["file"]), line)
         if first != line:
             raise DataError(f"{table}:{line}: '{row['file']}' stands in line {first} too; {mend}")
 
@@ -30,7 +31,7 @@ def rows_of(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file, restval="", strict=True)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(
