@@ -303,6 +303,15 @@ def test_an_image_without_its_mask_is_refused(tree, name, mask):
         read(root)
 
 
+def test_labels_of_dagm_in_another_folder_are_refused(tree):
+    root = tree("dagm")
+    write(root / "Class2/Test/Labels/0700_label.PNG", SPOT * 255)
+    with pytest.raises(
+        DataError, match=r"0700_label.PNG: lies below .*Test, expected images in it"
+    ):
+        read(root)
+
+
 @pytest.mark.parametrize(
     ("name", "parts", "what"),
     [("mvtec", ("bottle", "cable"), "categories"), ("visa", ("candle", "pcb1"), "objects")],
@@ -327,6 +336,13 @@ def test_the_folder_of_all_sets_is_refused_with_their_names(tmp_path, name, part
             "candle/Data/Masks/Anomaly/001.png",
             "",
             "csv:4: mask is empty, label is 'chunk of wax missing'; name the mask",
+        ),
+        (
+            "visa",
+            "image_anno.csv",
+            "chunk of wax missing",
+            "normal",
+            "csv:4: mask is 'candle/Data/Masks/Anomaly/001.png', label 'normal'; mend one",
         ),
         ("severstal", "train.csv", "EncodedPixels", "Pixels", r"columns \['EncodedPixels'\] are"),
         ("severstal", "train.csv", "ClassId", "Class", r"has the columns \['ImageId', 'Class'"),

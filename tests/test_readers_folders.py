@@ -6,10 +6,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtime.errors import DataError
 from runtime.images import write_png
-from train.dataset import read_dataset
+from train.dataset import problems, read_dataset
 from train.readers import format_of
 
 
@@ -239,3 +240,17 @@ def test_two_classes_of_one_name_are_refused(tmp_path):
     (tmp_path / "classes.txt").write_text("pit\npit\n")
     with pytest.raises(DataError, match="two classes of defects are called 'pit'; rename one"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(("orientation", "is_wrong"), [(1, False), (3, True)])
+def test_an_image_that_is_turned_when_it_is_read_has_no_mask_as_stored(
+    tmp_path, orientation, is_wrong
+):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "images/0.png").unlink()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("L", (32, 24)).save(tmp_path / "images/0.jpg", exif=exif)
+    found = list(problems(read_dataset(tmp_path).samples[0]))
+    assert len(found) == is_wrong
+    assert not found or "0.jpg: is turned when it is read (EXIF orientation 3), its" in found[0]

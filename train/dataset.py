@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import Image, read_image, readable
+from runtime.images import IMAGE_SUFFIXES, Image, read_image, readable
 from runtime.record import write_atomically
 from train.division import leaks, with_splits
-from train.drawing import MAX_CLASSES, Relabelled
+from train.drawing import MAX_CLASSES, UPRIGHT, Relabelled, exif_orientation
 from train.readers import FORMATS, format_of
 from train.readers.table import refuse_doubles, rows_of
 from train.sample import DEFECT, NO_DEFECTS, SPLITS, Sample
@@ -166,6 +166,12 @@ def problems(sample: Sample) -> Iterator[str]:
     except DataError as error:
         yield str(error)
         return
+    is_mask = sample.drawing.file().suffix.lower() in IMAGE_SUFFIXES
+    if drawn and is_mask and (turn := exif_orientation(sample.image)) > UPRIGHT:
+        yield (
+            f"{sample.image}: is turned when it is read (EXIF orientation {turn}), its mask not; "
+            "save the image upright, and draw the mask on that"
+        )
     if sample.defective and not drawn:
         yield (
             f"{sample.drawing.file()}: '{sample.name}' is labelled defective, but nothing is "

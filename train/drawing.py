@@ -17,6 +17,8 @@ from runtime.errors import DataError
 from runtime.images import Image
 
 WHITE = 255
+JPEG = frozenset({".jpg", ".jpeg"})
+ORIENTATION, UPRIGHT = 0x0112, 1  # of EXIF
 BLACK = 8  # and below, in the brightest channel
 MAX_CLASSES = 32
 MAX_PIXELS = 2**30  # as OpenCV allows an image to have
@@ -169,7 +171,7 @@ def read_indices(path: Path) -> Image:
         DataError: as `read_mask_file`, or 255 among them, or a JPEG.
     """
     indices = read_mask_file(path)
-    if path.suffix.lower() in {".jpg", ".jpeg"}:
+    if path.suffix.lower() in JPEG:
         raise DataError(f"{path}: holds class indices, which JPEG changes; save it as PNG")
     if WHITE in indices:
         raise DataError(
@@ -177,6 +179,16 @@ def read_indices(path: Path) -> Image:
             "save it with the index of its class"
         )
     return indices
+
+
+def exif_orientation(image: Path) -> int:
+    """How a JPEG is to be turned when it is read; `UPRIGHT` as it is stored, and for others."""
+    from PIL import Image as Pillow
+
+    if image.suffix.lower() not in JPEG:
+        return UPRIGHT
+    with Pillow.open(image) as opened:
+        return int(opened.getexif().get(ORIENTATION, UPRIGHT))
 
 
 def holds_indices(masks: Sequence[Path]) -> bool:

@@ -8,6 +8,7 @@ folder. Train and test are given.
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.errors import DataError
 from train.drawing import MaskFile
 from train.readers.image_files import images_in, refuse_orphans, sample_of
 from train.sample import GOOD, Listing, Sample
@@ -25,7 +26,7 @@ def read(root: Path) -> Listing:
     """The samples, class by class, those for training first.
 
     Raises:
-        DataError: a label image without an image.
+        DataError: a label image without an image, or in another folder than `Label`.
     """
     folders = _class_folders(root)
     samples = [
@@ -42,6 +43,11 @@ def _samples(root: Path, folder: Path, part: str, index: int) -> Iterator[Sample
     label_of = {path.stem.removesuffix(MASK_ENDING): path for path in labels}
     for image in images_in(folder / part):
         if image.parent.name != "Label":
+            if image.parent != folder / part:
+                raise DataError(
+                    f"{image}: lies below {folder / part}, expected images in it and their labels "
+                    "in Label; move it there, or take it out"
+                )
             label = label_of.pop(image.stem, None)
             drawing = MaskFile(label, index) if label else None
             kind = folder.resolve().name if label else GOOD

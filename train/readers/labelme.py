@@ -120,10 +120,9 @@ def _refuse_ignored(path: Path, labelling: Labelling) -> None:
 
 
 def _refuse_flagged(path: Path, labelling: Labelling) -> None:
-    flags = [name for name, is_set in (labelling.flags or {}).items() if is_set]
-    if bad := next(filter(BAD.fullmatch, flags), None):
-        if labelling.shapes:
-            return
+    flags = (name for name, is_set in (labelling.flags or {}).items() if is_set)
+    bad = next(filter(BAD.fullmatch, flags), None)
+    if bad and not labelling.shapes:
         raise DataError(
             f"{path}: has the flag '{bad}' and no shape, so it would count as good; outline the "
             "defect, or list the set in a split.csv, where it has label 1 and no mask"

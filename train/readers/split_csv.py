@@ -59,7 +59,7 @@ def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> S
         image=root / row["file"],
         drawing=MaskFile(root / row["mask"], None) if row["mask"] else None,
         defective=defective,
-        kind=row["class"] or (DEFECT if defective else GOOD),
+        kind=(row["class"] or DEFECT) if defective else GOOD,
         split=row["split"],
         group=row["group"] or row["file"],
     )

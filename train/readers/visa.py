@@ -44,6 +44,8 @@ def _kind(table: Path, line: int, row: dict[str, str]) -> str:
         raise DataError(f"{table}:{line}: label is empty, expected '{NORMAL}' or the defects")
     if first != NORMAL and not row["mask"]:
         raise DataError(f"{table}:{line}: mask is empty, label is '{first}'; name the mask")
+    if first == NORMAL and row["mask"]:
+        raise DataError(f"{table}:{line}: mask is '{row['mask']}', label '{NORMAL}'; mend one")
     return GOOD if first == NORMAL else first
 
 
