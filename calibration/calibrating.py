@@ -23,7 +23,7 @@ from calibration.selection import (
 )
 from calibration.settings import FEWEST_IMAGES, CalibrationSettings, RangeMethod
 from runtime.errors import CalibrationError
-from runtime.images import read_image, require_outside, write_png
+from runtime.images import read_image, write_png
 from runtime.inspection import Inspector, Scored
 from runtime.loop import inspector_of_bundle
 from runtime.manifest import open_bundle
@@ -132,7 +132,7 @@ def calibrate_bundle(
         )
     dataset, inspector = read_dataset(data), inspector_of_bundle(opened)
     dataset.require_unchanged(opened.manifest.provenance.data_digest, bundle)
-    require_outside("--out", out, dataset.root)
+    dataset.require_outside("--out", out)
     spec = opened.manifest.input
     calibration = calibrate(dataset, bundle / "model.onnx", inspector, spec, settings)
     out.parent.mkdir(parents=True, exist_ok=True)

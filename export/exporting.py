@@ -43,7 +43,6 @@ from export.typed import typed
 from export.validation import write_validation_report
 from export.work import work_of
 from runtime.errors import DataError, EngineError, ManifestError, QualityError
-from runtime.images import require_outside
 from runtime.manifest import SCHEMA, Manifest, Metrics, Provenance, Work, open_bundle, seal_bundle
 from runtime.preprocess import preprocess_digest
 from runtime.record import require_place, write_record
@@ -86,7 +85,7 @@ def export(settings: ExportSettings) -> Manifest:
     network, record = load_model(settings.model)
     dataset = _dataset_of(settings, record).taught(record.class_names)
     dataset.require_unchanged(record.data_digest, settings.model)
-    require_outside("--out", settings.out, dataset.root)
+    dataset.require_outside("--out", settings.out)
     source = source_of(record, dataset, settings.promise)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.out.parent, prefix=f".{settings.out.name}.") as beside:

@@ -33,7 +33,7 @@ def overlay(frame: Frame, inspection: Inspection, limits: Limits) -> npt.NDArray
         corner = (x + width + 2, y + height + 2)
         cv2.rectangle(picture, (x - 3, y - 3), corner, NG_COLOUR, 1)
         if inspection.canvas is not None and len(inspection.canvas.masks) > 1:
-            line = y - 6 if y > LINE_PX else y + height + LINE_PX
+            line = y - 6 if y > LINE_PX else min(y + height + LINE_PX, picture.shape[0] - 4)
             _write(picture, defect.kind, (x - 3, line), 0.4)
     return _with_caption(picture, inspection)
 
@@ -56,5 +56,8 @@ def _with_caption(picture: npt.NDArray[np.uint8], inspection: Inspection) -> npt
 
 
 def _write(picture: npt.NDArray[np.uint8], text: str, corner: tuple[int, int], size: float) -> None:
-    """Write `text` into the picture, its lower left corner at (x, y)."""
-    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size, NG_COLOUR, 1, cv2.LINE_AA)
+    """Write `text`, its lower left corner at (x, y), or farther left where it would not fit."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, _), _ = cv2.getTextSize(text, font, size, 1)
+    x, y = max(0, min(corner[0], picture.shape[1] - width)), corner[1]
+    cv2.putText(picture, text, (x, y), font, size, NG_COLOUR, 1, cv2.LINE_AA)

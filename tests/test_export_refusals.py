@@ -18,6 +18,7 @@ from export.exporting import export
 from runtime.errors import DataError, ManifestError, ModelError
 from runtime.record import write_record
 from train.checkpoint import RECORD, load_record, new_network, save_model
+from train.dataset import read_dataset
 
 
 def test_a_failure_at_the_end_leaves_nothing(trained_run, tmp_path, monkeypatch):
@@ -79,7 +80,8 @@ def test_an_output_that_exists_is_left_as_it_was(trained_run, tmp_path):
     assert files_of(tmp_path / "bundle") == {"mine": b"precious"}
 
 
-def test_pictures_in_the_dataset_are_refused(trained_run, float_bundle, visible_set):
+def test_pictures_in_the_dataset_are_refused(trained_run, float_bundle, visible_set, monkeypatch):
+    monkeypatch.setattr("train.dataset.READ_WHOLE", {read_dataset(visible_set).layout})
     out = visible_set / "made"
     said = f"--out {out}: lies in {visible_set}, which is read, so pictures there would count"
     assert_refused(DataError, said, settings_of(trained_run, out))

@@ -265,3 +265,14 @@ def test_of_several_classes_the_picture_says_which(names):
     picture = overlay(frame, inspector.inspect(frame), Limits(0.5))
     above = picture[picture.shape[0] - 64 :][20:36]
     assert above.any() == (len(names) > 1)
+
+
+def test_the_name_of_a_defect_as_high_as_the_picture_is_in_it():
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[1, :, 61:] = 255
+    engine = Scripted([0.9])
+    engine.mask = lambda _skips, _tile: masks
+    inspector = Inspector(engine, InputSpec(64, 64, 1), Limits(0.5), ["pit", "scratch"])
+    frame = frame_of(64, 64)
+    picture = overlay(frame, inspector.inspect(frame), Limits(0.5))
+    assert picture[-20:, :50].any()

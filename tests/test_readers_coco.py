@@ -184,6 +184,17 @@ def test_a_category_that_is_used_is_a_class_though_others_are_below_it(tmp_path)
     assert listing.samples[0].kind == "defects"
 
 
+def test_a_category_of_good_parts_that_none_has_is_no_class(tmp_path):
+    categories = [*CATEGORIES, {"id": 9, "name": "OK"}]
+    read_one(tmp_path, (1, BOX), categories=categories)
+    assert coco.read(tmp_path).class_names == ("scratch", "pit")
+
+
+def test_a_polygon_may_lie_far_along_a_wide_image():
+    runs = runs_of([[33000, 2, 33004, 2, 33004, 4, 33000, 4]], (8, 40000), "here")
+    assert Segments(None, "", (8, 40000), ((1, runs),)).areas() == [(1, 8)]
+
+
 def test_a_category_above_itself_alone_is_a_class(tmp_path):
     write_images(tmp_path, "a.png")
     categories = [{"id": 3, "name": "pit", "supercategory": "pit"}, {"id": 5, "name": "dent"}]
@@ -222,7 +233,7 @@ def test_files_with_other_categories_are_refused(tmp_path):
         ([[1, 2, 5, 4, 3, 3, 1]], "polygon has 7 numbers"),
         ([[1, 2, 5, 4, 3, 1e30]], r"annotation 1 of 'a.png': polygon reaches to 1e\+30; draw it"),
         (
-            [[9, 2, 12, 2, 12, 5]],
+            [[10, 2, 12, 2, 12, 5]],
             "annotation 1 of 'a.png' draws no pixel of the image, which is 9x7",
         ),
         ({"size": [7, 9], "counts": [63]}, "draws no pixel of the image, which is 9x7; draw it"),
@@ -240,10 +251,11 @@ def test_a_segmentation_that_draws_nothing_certain_is_refused(tmp_path, segmenta
         read_one(tmp_path, (2, BOX), (1, segmentation))
 
 
-def test_a_polygon_along_a_thin_defect_is_a_line_of_one_pixel(tmp_path):
-    sample = read_one(tmp_path, (1, [[1.5, 2, 1.5, 5.5, 1.5, 3]]))
+@pytest.mark.parametrize(("x", "column"), [(1.5, 1), (WIDTH, WIDTH - 1)])
+def test_a_polygon_along_a_thin_defect_is_a_line_of_one_pixel(tmp_path, x, column):
+    sample = read_one(tmp_path, (1, [[x, 2, x, 5.5, x, 3]]))
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[2:6, 1] = SCRATCH
+    expected[2:6, column] = SCRATCH
     np.testing.assert_array_equal(drawn(sample), expected)
 
 

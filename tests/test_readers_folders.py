@@ -242,15 +242,33 @@ def test_two_classes_of_one_name_are_refused(tmp_path):
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize(("orientation", "is_wrong"), [(1, False), (3, True)])
+@pytest.mark.parametrize(
+    ("orientation", "size", "is_wrong"),
+    [(1, (32, 24), False), (3, (32, 24), True), (6, (24, 32), False)],
+)
 def test_an_image_that_is_turned_when_it_is_read_has_no_mask_as_stored(
-    tmp_path, orientation, is_wrong
+    tmp_path, orientation, size, is_wrong
 ):
     draw_pairs(tmp_path / "images", tmp_path / "masks")
     (tmp_path / "images/0.png").unlink()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.new("L", (32, 24)).save(tmp_path / "images/0.jpg", exif=exif)
+    Image.new("L", size).save(tmp_path / "images/0.jpg", exif=exif)
     found = list(problems(read_dataset(tmp_path).samples[0]))
     assert len(found) == is_wrong
-    assert not found or "0.jpg: is turned when it is read (EXIF orientation 3), its" in found[0]
+    assert not found or "0.jpg: is turned when it is read, by its EXIF orientation" in found[0]
+
+
+def test_what_is_no_mask_of_another_is_nothing(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    draw(tmp_path / "images/3.png")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/3.xml").write_text("<annotation></annotation>")
+    draw(tmp_path / "background/3.png")
+    assert [kind for _, _, kind in said(tmp_path)] == ["defect", "good", "good", "good"]
+
+
+def test_folders_that_only_have_a_background_beside_them_are_read(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "elsewhere")
+    draw(tmp_path / "background/0.png")
+    assert {kind for _, _, kind in said(tmp_path)} == {"good"}

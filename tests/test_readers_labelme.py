@@ -217,9 +217,23 @@ def test_a_mask_that_shows_a_defect_without_a_file_is_refused(tmp_path, image):
     for name in ("images/a.png", image, "masks/a.png", "masks/b.png"):
         write_image(tmp_path / name)
     write_json(tmp_path / "images/a.json", BOX)
-    message = rf"{image}: has no labelme file, but masks/b\.png shows a defect; label it too"
+    message = rf"{image}: has no labelme file, but masks/b\.png seems to show its defect; label"
     with pytest.raises(DataError, match=message):
         labelme.read(tmp_path)
+
+
+def test_a_mask_of_a_labelled_image_is_not_of_another_of_its_name(tmp_path):
+    for name in ("good/a.png", "bad/a.png", "masks/a.png"):
+        write_image(tmp_path / name)
+    write_json(tmp_path / "bad/a.json", BOX)
+    assert [sample.kind for sample in labelme.read(tmp_path).samples] == ["pit", "good"]
+
+
+def test_a_file_of_something_else_beside_an_image_is_nothing(tmp_path):
+    read_one(tmp_path, BOX)
+    write_image(tmp_path / "b.png")
+    (tmp_path / "b.json").write_text('{"exposure": 3}')
+    assert [sample.kind for sample in labelme.read(tmp_path).samples] == ["pit", "good"]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"sh', '{"shapes": [], "imagePath"'.encode("utf-16")])

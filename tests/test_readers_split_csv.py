@@ -46,6 +46,8 @@ def test_a_good_part_has_no_class_of_defects(write):
     root = write([*ROWS[:2], ("c.png", "", "0", "pit", "val", "")])
     with pytest.raises(DataError, match=r"split.csv:4: label is 0, which is good, and class 'pit'"):
         read_dataset(root)
+    root = write([*ROWS[:2], ("c.png", "", "0", "bottle", "val", "")])
+    assert [sample.kind for sample in read_dataset(root).samples] == ["pit", "good", "good"]
 
 
 def test_blanks_around_a_group_or_a_class_say_nothing(write):

@@ -13,16 +13,17 @@ import cv2
 import numpy as np
 
 from runtime.errors import DataError
-from runtime.images import IMAGE_SUFFIXES, Image, read_image, readable
+from runtime.images import IMAGE_SUFFIXES, Image, read_image, readable, require_outside
 from runtime.record import write_atomically
 from train.division import leaks, with_splits
-from train.drawing import MAX_CLASSES, UPRIGHT, Relabelled, exif_orientation
+from train.drawing import MAX_CLASSES, Relabelled, is_turned_unseen
 from train.readers import FORMATS, format_of
 from train.readers.table import refuse_doubles, rows_of
 from train.sample import DEFECT, NO_DEFECTS, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
 ALL = "all"
+READ_WHOLE = frozenset({"labelme"})  # layouts in which every image below the folder counts
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class Dataset:
                 f"such as '{moved[0]}'; give them back the splits of {written}, or take --split "
                 f"{ALL} of a new set"
             )
+
+    def require_outside(self, flag: str, path: Path) -> None:
+        """Refuse a place for pictures where this set would read them.
+
+        Raises:
+            DataError: it is one.
+        """
+        if self.layout in READ_WHOLE:
+            require_outside(flag, path, self.root)
 
     def taught(self, class_names: Sequence[str]) -> "Dataset":
         """The same set in the classes of a model: `("defect",)` is any class, else by name.
@@ -167,9 +177,9 @@ def problems(sample: Sample) -> Iterator[str]:
         yield str(error)
         return
     is_mask = sample.drawing.file().suffix.lower() in IMAGE_SUFFIXES
-    if drawn and is_mask and (turn := exif_orientation(sample.image)) > UPRIGHT:
+    if drawn and is_mask and is_turned_unseen(sample.image):
         yield (
-            f"{sample.image}: is turned when it is read (EXIF orientation {turn}), its mask not; "
+            f"{sample.image}: is turned when it is read, by its EXIF orientation, its mask is not; "
             "save the image upright, and draw the mask on that"
         )
     if sample.defective and not drawn:

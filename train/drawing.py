@@ -18,7 +18,7 @@ from runtime.images import Image
 
 WHITE = 255
 JPEG = frozenset({".jpg", ".jpeg"})
-ORIENTATION, UPRIGHT = 0x0112, 1  # of EXIF
+ORIENTATION = 0x0112  # of EXIF
 BLACK = 8  # and below, in the brightest channel
 MAX_CLASSES = 32
 MAX_PIXELS = 2**30  # as OpenCV allows an image to have
@@ -168,10 +168,10 @@ def read_indices(path: Path) -> Image:
     """The class indices in the mask file `path`, (H, W).
 
     Raises:
-        DataError: as `read_mask_file`, or 255 among them, or a JPEG.
+        DataError: as `read_mask_file`, or 255 among them, or in a JPEG.
     """
     indices = read_mask_file(path)
-    if path.suffix.lower() in JPEG:
+    if path.suffix.lower() in JPEG and indices.any():
         raise DataError(f"{path}: holds class indices, which JPEG changes; save it as PNG")
     if WHITE in indices:
         raise DataError(
@@ -181,14 +181,15 @@ def read_indices(path: Path) -> Image:
     return indices
 
 
-def exif_orientation(image: Path) -> int:
-    """How a JPEG is to be turned when it is read; `UPRIGHT` as it is stored, and for others."""
+def is_turned_unseen(image: Path) -> bool:
+    """Whether a JPEG is turned or mirrored when it is read, and has the same size as before."""
     from PIL import Image as Pillow
 
     if image.suffix.lower() not in JPEG:
-        return UPRIGHT
+        return False
     with Pillow.open(image) as opened:
-        return int(opened.getexif().get(ORIENTATION, UPRIGHT))
+        orientation, (width, height) = opened.getexif().get(ORIENTATION), opened.size
+    return orientation in {2, 3, 4} or (orientation in {5, 6, 7, 8} and width == height)
 
 
 def holds_indices(masks: Sequence[Path]) -> bool:

@@ -6,7 +6,7 @@ beside its JSON file, in the folder, in `images/`, or in `<split>/` or `<split>2
 An image without annotations is good, one that no file lists is passed over.
 
 Classes are the categories by id. A category that no annotation has, and that is the supercategory
-of another, is none: Roboflow writes one with id 0.
+of another, is none: Roboflow writes one with id 0. Nor is one called good that none has.
 """
 
 import re
@@ -21,7 +21,7 @@ from train.drawing import largest_class
 from train.readers.image_files import SPLIT_OF_FOLDER, refuse_bad, sample_of
 from train.readers.json_file import mentions, read_json
 from train.readers.segments import Segmentation, Segments, runs_of
-from train.sample import GOOD, Listing, Sample
+from train.sample import GOOD, NO_DEFECTS, Listing, Sample
 
 KEYS = ("images", "annotations")
 
@@ -114,11 +114,12 @@ def _sorted_names(coco: Coco, unused: set[str]) -> tuple[str, ...]:
 
 
 def _unused_supercategories(files: Iterable[Coco]) -> set[str]:
-    above: set[str] = set()
+    above: set[str] = set()  # and those of what is good
     used: set[str] = set()
     for coco in files:
         ids = {annotation.category_id for annotation in coco.annotations}
         used |= {category.name for category in coco.categories if category.id in ids}
+        above |= {c.name for c in coco.categories if c.name.strip().lower() in NO_DEFECTS}
         above |= {c.supercategory for c in coco.categories if c.supercategory not in {c.name, None}}
     return above - used
 

@@ -28,7 +28,9 @@ from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 IMAGES = "images"
 MASK_FOLDERS = ("masks", "annotations")
 NAMES_FILE = "classes.txt"
-LABELS = re.compile("mask|label|annot|ground|gt", re.IGNORECASE)  # what others call the folder
+LABELS = re.compile(
+    "mask|label|annot|(?<!back)ground|(?<![a-z])gt", re.IGNORECASE
+)  # what others call the folder
 BACKGROUND = re.compile(r"(\d+\W+)?_*(background|bg|good|none)_*", re.IGNORECASE)
 Counts = npt.NDArray[np.intp]
 
@@ -70,7 +72,7 @@ def read(root: Path) -> Listing:
                     drawing=MaskFile(mask, None if indexed else 1) if mask else None,
                     defective=bool(classes),
                     kind=names[classes[0] - 1] if classes else GOOD,
-                    split=split or split_named(folders),
+                    split=split or split_named(reversed(folders)),
                     group=first.removeprefix(f"{IMAGES}/"),
                 )
             )
@@ -122,7 +124,7 @@ def _refuse_unread(part: Path, samples: list[Sample]) -> None:
     unread = {
         part / IMAGES / path.relative_to(folder).with_suffix(""): path
         for folder in others
-        for path in files_in(folder)
+        for path in (images_in if folder in read[1:] else files_in)(folder)
     }
     for sample in samples:
         path = unread.get(sample.image.with_suffix(""))

@@ -5,7 +5,6 @@ Classes are the labels, sorted. Folders named as a split, anywhere above the ima
 """
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from train.readers.shapes import LabelledShape, Shapes
 from train.sample import GOOD, Listing, Sample
 
 KEYS = ("shapes", "imagePath")
-EXPORTED = re.compile(r"Segmentation(Class|Object)|.*_json$")  # by labelme's own programs
+EXPORTED = ("SegmentationClass", "SegmentationObject")  # by labelme's own programs
 IGNORED = "__ignore__"  # as labelme's own exports have it
 
 
@@ -41,7 +40,7 @@ class Labelling(msgspec.Struct, rename="camel"):
     image_path: str
     image_height: int
     image_width: int
-    flags: dict[str, Any] | None = None
+    flags: Any = None
 
 
 def detects(root: Path) -> bool:
@@ -61,16 +60,19 @@ def read(root: Path) -> Listing:
     names = tuple(sorted(labels))
     found = [image.relative_to(root) for image in images_in(root)]
     labelling = {Path(name).parent for name in labelled}
-    images = {f.as_posix() for f in found if f.parent in labelling or not _of_masks(f)} | {
-        *labelled
-    }
+    exported = {f.parent for f in found if f.name == "label.png" and f.parent.name[-5:] == "_json"}
+    images = {
+        f.as_posix()
+        for f in found
+        if f.parent in labelling or not (_of_masks(f) or f.parent in exported)
+    } | {*labelled}
     drawings = {
         name: _drawing(path, found, names)
         for name, (path, found) in labelled.items()
         if found.shapes
     }
     _refuse_twins(root, labelled, images)
-    _refuse_drawn(root, {f.as_posix() for f in found} - images, images - {*labelled})
+    _refuse_drawn(root, {f.as_posix() for f in found} - images, labelled, images)
     samples = [_sample(root, name, drawings.get(name), names) for name in sorted(images)]
     refuse_bad((s for s in samples if s.name not in labelled), "a file without shapes")
     return Listing(tuple(samples), names)
@@ -78,7 +80,7 @@ def read(root: Path) -> Listing:
 
 def _of_masks(image: Path) -> bool:
     return any(
-        folder.lower() in MASK_FOLDERS or EXPORTED.match(folder) for folder in image.parts[:-1]
+        folder.lower() in MASK_FOLDERS or folder.startswith(EXPORTED) for folder in image.parts[:-1]
     )
 
 
@@ -92,7 +94,7 @@ def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
     images = {image.with_suffix(""): image for image in images_in(root)}
     for path in _files(root):
         beside = images.get(path.with_suffix(""))
-        if beside and not mentions(path, KEYS):
+        if beside and not mentions(path, KEYS) and _is_damaged(path):
             raise DataError(
                 f"{path}: is no labelme file, so {beside.name} would count as good; restore it, or "
                 "take it out"
@@ -111,6 +113,15 @@ def _labellings(root: Path) -> dict[str, tuple[Path, Labelling]]:
     return labelled
 
 
+def _is_damaged(path: Path) -> bool:
+    """Whether a file that does not have all of `KEYS` may have been one of labelme."""
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    return isinstance(content, dict) and any(key in content for key in KEYS)
+
+
 def _refuse_ignored(path: Path, labelling: Labelling) -> None:
     if IGNORED in {shape.name() for shape in labelling.shapes}:
         raise DataError(
@@ -120,8 +131,8 @@ def _refuse_ignored(path: Path, labelling: Labelling) -> None:
 
 
 def _refuse_flagged(path: Path, labelling: Labelling) -> None:
-    flags = (name for name, is_set in (labelling.flags or {}).items() if is_set)
-    bad = next(filter(BAD.fullmatch, flags), None)
+    flags = labelling.flags if isinstance(labelling.flags, dict) else {}
+    bad = next(filter(BAD.fullmatch, (name for name, is_set in flags.items() if is_set)), None)
     if bad and not labelling.shapes:
         raise DataError(
             f"{path}: has the flag '{bad}' and no shape, so it would count as good; outline the "
@@ -159,21 +170,23 @@ def _refuse_twins(root: Path, labelled: Iterable[str], images: Iterable[str]) ->
             )
 
 
-def _refuse_drawn(root: Path, masks: Iterable[str], unlabelled: Iterable[str]) -> None:
+def _refuse_drawn(
+    root: Path, masks: Iterable[str], labelled: Iterable[str], images: Iterable[str]
+) -> None:
     """Refuse an image without a file whose mask, in a folder beside, shows a defect.
 
     Raises:
         DataError: there is one; it would be taught as good.
     """
     image_at = {}
-    for name in map(Path, unlabelled):
+    for name in (*map(Path, {*images} - {*labelled}), *map(Path, labelled)):
         image_at[name.parent / name.stem] = image_at[name.parent.parent / name.stem] = name
     for name in map(Path, sorted(masks)):
         image = image_at.get(name.parent.parent / name.stem)
-        if image and read_image(root / name, 1).any():
+        if image and image.as_posix() not in labelled and read_image(root / name, 1).any():
             raise DataError(
-                f"{root / image}: has no labelme file, but {name} shows a defect; label it too, or "
-                "take the labelme files out, and masks are read"
+                f"{root / image}: has no labelme file, but {name} seems to show its defect; label "
+                "it too, or take that file out"
             )
 
 

@@ -83,7 +83,7 @@ def runs_of(segmentation: Segmentation, shape: Shape, where: str) -> bytes:
 def _counts_of_polygons(polygons: list[list[float]], shape: Shape, where: str) -> list[int]:
     from pycocotools import mask
 
-    _check_polygons(polygons, where)
+    _check_polygons(polygons, max(FARTHEST_PX, *shape), where)
     together = mask.merge(mask.frPyObjects(polygons, *shape))
     if not mask.area(together):
         together = mask.encode(_as_lines(polygons, shape))
@@ -94,18 +94,20 @@ def _as_lines(polygons: list[list[float]], shape: Shape) -> Image:
     """The outlines, one pixel wide: of polygons without an area, drawn along a thin defect."""
     drawn = np.zeros(shape, np.uint8)
     corners = [np.floor(polygon).astype(np.int32).reshape(-1, 2) for polygon in polygons]
+    for places in corners:
+        places[places == shape[::-1]] -= 1  # of a border, the pixels that it is of
     cv2.polylines(drawn, corners, isClosed=True, color=1)
     return np.asfortranarray(drawn)
 
 
-def _check_polygons(polygons: list[list[float]], where: str) -> None:
+def _check_polygons(polygons: list[list[float]], most: int, where: str) -> None:
     for polygon in polygons:
         if len(polygon) < MIN_NUMBERS or len(polygon) % 2:
             raise DataError(
                 f"{where}: polygon has {len(polygon)} numbers, expected x and y of three corners "
                 "or more; draw it anew"
             )
-        if abs(farthest := max(polygon, key=abs)) > FARTHEST_PX:
+        if abs(farthest := max(polygon, key=abs)) > most:
             raise DataError(f"{where}: polygon reaches to {farthest:g}; draw it anew")
 
 

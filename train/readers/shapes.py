@@ -109,7 +109,7 @@ def _check_points(shape: LabelledShape, image: tuple[int, ...], where: str) -> N
     (left, top), (right, bottom) = points.min(axis=0) - reach, points.max(axis=0) + reach
     height, width = image
     is_outside = right < 0 or bottom < 0 or left >= width or top >= height
-    if is_outside or max(-left, -top, right, bottom) > FARTHEST_PX:
+    if is_outside or max(-left, -top, right, bottom) > max(FARTHEST_PX, *image):
         raise DataError(
             f"{where} lies at x {left:g} to {right:g}, y {top:g} to {bottom:g} of "
             f"{width}x{height}; draw it anew, or take it out"

@@ -34,12 +34,23 @@ def read(root: Path) -> Listing:
     table = root / TABLE
     rows = rows_of(table, COLUMNS)
     refuse_doubles(table, rows, "draw all defects of an image into one mask")
+    _refuse_good_defects(table, rows)
     samples = [_sample_of_row(root, table, line, row) for line, row in rows]
     masks = [s.drawing.path for s in samples if isinstance(s.drawing, MaskFile) and s.defective]
     if all(path.is_file() for path in masks) and holds_indices(masks):
         return Listing(tuple(samples), _names_of_indices(samples))
     names = _names_of_kinds(samples)
     return Listing(tuple(_as_binary(sample, names) for sample in samples), names)
+
+
+def _refuse_good_defects(table: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
+    defects = {row["class"].strip() for _, row in rows if row["label"].strip() == "1"}
+    for line, row in rows:
+        if row["label"].strip() == "0" and row["class"].strip() in defects - NO_DEFECTS:
+            raise DataError(
+                f"{table}:{line}: label is 0, which is good, and class '{row['class']}', which "
+                "others with label 1 have; mend one of the two"
+            )
 
 
 def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> Sample:
@@ -49,11 +60,6 @@ def _sample_of_row(root: Path, table: Path, line: int, row: dict[str, str]) -> S
     if row["split"] not in {*SPLITS, ""}:
         raise DataError(f"{table}:{line}: split is '{row['split']}', expected one of {SPLITS}")
     defective = row["label"] == "1"
-    if not defective and row["class"].lower() not in NO_DEFECTS:
-        raise DataError(
-            f"{table}:{line}: label is 0, which is good, and class '{row['class']}'; expected "
-            f"label 1, or no class or '{GOOD}'"
-        )
     return Sample(
         name=row["file"],
         image=root / row["file"],
