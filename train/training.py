@@ -36,7 +36,7 @@ from train.checkpoint import (
 from train.dataset import SPLITS_FILE, Dataset, check_sample, read_dataset, write_splits
 from train.division import divide_by_group
 from train.evaluation import choose_mask_limits, choose_threshold, outcome, predictions
-from train.history import add_row, cost_of, cut
+from train.history import HISTORY, add_row, cost_of, cut
 from train.lessons import lacking, refuse_vague_labels
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
@@ -103,8 +103,9 @@ def train(settings: TrainSettings) -> ModelRecord:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
                 metrics = _validate(average, data)
+                add_row(settings.out, {"epoch": epoch + 1, "loss": loss, **metrics, **cost})
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
-                _log(settings, epoch, loss, metrics, cost)
+                _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics)
     with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
@@ -212,6 +213,7 @@ def _claim(settings: TrainSettings) -> None:
         )
     if not settings.resume:
         settings.out.mkdir(parents=True, exist_ok=True)
+        (settings.out / HISTORY).unlink(missing_ok=True)  # of an epoch that was not saved
 
 
 def _resumed_epoch(
@@ -302,11 +304,6 @@ def _validate(network: JointNetwork, data: Data) -> Metrics:
     limits = Limits()
     seen = predictions(_inspector(network, data, limits), data.choosing, data.spec)
     return summary([outcome(prediction, limits) for prediction in seen], limits.threshold)
-
-
-def _log(settings: TrainSettings, epoch: int, loss: float, metrics: Metrics, cost: Metrics) -> None:
-    add_row(settings.out, {"epoch": epoch + 1, "loss": loss, **metrics, **cost})
-    _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics)
 
 
 def _show(title: str, metrics: Metrics) -> None:
