@@ -22,7 +22,7 @@ ORIENTATION = 0x0112  # of EXIF
 BLACK = 8  # and below, in the brightest channel
 MAX_CLASSES = 32
 MAX_PIXELS = 2**30  # as OpenCV allows an image to have
-FARTHEST_PX = 2**15  # of a corner: OpenCV and pycocotools overflow, and crash, farther out
+FARTHEST_PX = 2**15  # of a corner, in a smaller image: at 1e9 pycocotools crashes
 Shape = tuple[int, int]  # (height, width)
 
 
