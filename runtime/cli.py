@@ -152,10 +152,7 @@ def verify(
         require_telling(check, opened)
         verdicts = ", ".join(f"{count} {answer.value}" for answer, count in check.verdicts.items())
         lost = check.lost_iou
-        gained = None if lost is None else 0 - lost  # not -0.0
-        masks = (
-            "no mask is on record" if lost is None else f"their masks' mean IoU by {gained:+.4f}"
-        )
+        masks = "no mask is on record" if lost is None else f"their masks' mean IoU by {-lost:+.4f}"
         typer.echo(
             f"golden images got their verdicts by {chosen.engine.name}, {chosen.reason}: "
             f"{verdicts}; scores off by {check.largest_difference:.4f} at most, {masks}"
