@@ -11,7 +11,7 @@ from cv2.typing import MatLike
 from runtime.errors import DataError
 from runtime.record import write_atomically
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 PNG = b"\x89PNG"
 HOLD_SEVERAL = frozenset({b"II", b"MM", b"RI", b"GI"})  # TIFF, WebP, GIF
 

@@ -42,6 +42,12 @@ def test_an_image_of_more_than_8_bits_is_a_fault(tmp_path, suffix):
     assert "has more than 8 bits a channel" in frame.fault
 
 
+def test_a_jpeg_that_windows_saved_is_an_image(tmp_path):
+    (tmp_path / "a.JFIF").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    (frame,) = frames_of(tmp_path)
+    assert frame.fault is None
+
+
 def test_a_name_in_another_encoding_is_told_in_utf8(tmp_path):
     write_png(tmp_path / os.fsdecode(b"gr\xfc\xdfe.png"), PICTURE)
     (tmp_path / os.fsdecode(b"lee\xdf.png")).touch()

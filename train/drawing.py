@@ -17,7 +17,7 @@ from runtime.errors import DataError
 from runtime.images import Image
 
 WHITE = 255
-JPEG = frozenset({".jpg", ".jpeg"})
+JPEG = frozenset({".jfif", ".jpeg", ".jpg"})
 ORIENTATION = 0x0112  # of EXIF
 BLACK = 8  # and below, in the brightest channel
 MAX_CLASSES = 32
