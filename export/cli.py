@@ -52,7 +52,7 @@ def export(
     ] = 0.01,
     confidence: Annotated[float, typer.Option(min=0, max=1, help="Of that promise.")] = 0.95,
     max_review_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of good samples that a person may see.")
+        float, typer.Option(min=0, max=1, help="Aim: share of good samples that a person sees.")
     ] = 0.0,
     max_false_rejects: Annotated[
         float, typer.Option(min=0, max=0.5, help="Where nothing is promised: of good samples.")

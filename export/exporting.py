@@ -48,7 +48,7 @@ from runtime.preprocess import preprocess_digest
 from runtime.record import require_place, write_record
 from runtime.settings import ENGINES
 from train.checkpoint import ModelRecord, load_model
-from train.dataset import Dataset, read_dataset
+from train.dataset import SPLITS_FILE, Dataset, read_dataset, write_splits
 from train.report.report import REPORT
 
 FEW = 50  # defective samples: one of them is worth more than any limit of `export.parity`
@@ -113,6 +113,7 @@ def export(settings: ExportSettings) -> Manifest:
         golden = root / "golden"
         if not write_golden(golden, judged.inspector, source.validation, record.input.channels):
             console.print("no defect of validation opens the gate: `verify` will refuse the bundle")
+        write_splits(root / SPLITS_FILE, dataset.samples)
         manifest = _manifest(settings, source, judged, calibration, metrics, work)
         seal_bundle(root, manifest)
         if parity:

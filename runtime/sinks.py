@@ -66,6 +66,7 @@ def _keep(out: Path) -> None:
     while kept.exists():
         kept = kept.with_stem(f"{kept.stem}.1")
     file.rename(kept)
+    say(f"--out {out}: what was there is now {kept.name}")
 
 
 class Pictures:

@@ -122,14 +122,27 @@ def test_two_masks_of_one_image_are_refused(tmp_path):
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("value", "names", "kind"), [(1, ("pit", "crack"), "pit"), (255, ("defect",), "defect")]
-)
-def test_names_of_classes_make_masks_of_0_and_1_the_first_class(tmp_path, value, names, kind):
-    draw_pairs(tmp_path / "images", tmp_path / "masks", value=value)
+def test_names_of_classes_make_masks_of_0_and_1_the_first_class(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=1)
+    (tmp_path / "classes.txt").write_text("pit\ncrack\n\n")
+    assert read_dataset(tmp_path).class_names == ("pit", "crack")
+    assert said(tmp_path)[0][2] == "pit"
+
+
+def test_names_of_classes_that_no_mask_tells_apart_are_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=255)
+    (tmp_path / "classes.txt").write_text("background\npit\n")
+    assert read_dataset(tmp_path).class_names == ("defect",)
     (tmp_path / "classes.txt").write_text("pit\ncrack\n")
-    assert read_dataset(tmp_path).class_names == names
-    assert said(tmp_path)[0][2] == kind
+    with pytest.raises(DataError, match=r"classes\.txt: names 2 classes, but the masks are"):
+        read_dataset(tmp_path)
+
+
+def test_an_empty_line_among_the_names_of_classes_is_refused(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks", value=2)
+    (tmp_path / "classes.txt").write_text("pit\n\ncrack\n")
+    with pytest.raises(DataError, match=r"classes\.txt:2: is empty; write the name of that class"):
+        read_dataset(tmp_path)
 
 
 def test_a_model_of_several_classes_takes_a_set_that_is_all_good(tmp_path):

@@ -28,7 +28,7 @@ def numbers_in(file):
     return [json.loads(line)["seq"] for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_file_that_is_there_is_kept_under_its_time(tmp_path):
+def test_a_file_that_is_there_is_kept_under_its_time(tmp_path, capsys):
     out = tmp_path / "of" / "today.jsonl"
     for number in range(4):
         write(out, number)
@@ -36,6 +36,8 @@ def test_a_file_that_is_there_is_kept_under_its_time(tmp_path):
     kept = sorted(set(out.parent.iterdir()) - {out})
     assert sorted(numbers_in(file)[0] for file in kept) == [0, 1, 2]
     assert all(file.name.startswith("today.2") and file.suffix == ".jsonl" for file in kept)
+    said = capsys.readouterr().err
+    assert all(f"--out {out}: what was there is now {file.name}\n" in said for file in kept)
 
 
 def test_two_files_of_one_time_are_both_kept(tmp_path):

@@ -1,5 +1,7 @@
 """A dataset's splits.csv: every image once, none that is gone, and what was learned stays there."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,12 @@ def test_what_was_learned_may_not_come_into_another_split(root, run):
 def test_what_was_not_learned_may(root, run):
     tested = [line.replace(",test", ",train") for line in lines_of(run)]
     put(root, tested).require_unchanged("of another day", run)
+
+
+def test_a_bundle_knows_what_its_model_learned(float_bundle, visible_set, tmp_path):
+    shutil.copytree(visible_set, tmp_path / "set")
+    lines = lines_of(float_bundle)
+    put(tmp_path / "set", lines).require_unchanged("of another day", float_bundle)
+    moved = [line.replace(",train", ",test") for line in lines]
+    with pytest.raises(DataError, match=r"samples that .*bundle learned are in another split now"):
+        put(tmp_path / "set", moved).require_unchanged("of another day", float_bundle)

@@ -48,6 +48,18 @@ def test_a_sound_set_is_counted_and_drawn(surveyed, capsys):
     assert "25 samples, 25 objects" in capsys.readouterr().out
 
 
+def test_an_image_of_two_classes_counts_for_both(surveyed, tmp_path):
+    _, out, _ = surveyed
+    mask = np.zeros((24, 32), np.uint8)
+    for place, drawn in (("images", (0, 0)), ("masks", (1, 2))):
+        (tmp_path / "two" / place).mkdir(parents=True)
+        mask[4:9, 5:8], mask[10:12, 20:22] = drawn
+        write_png(tmp_path / "two" / place / "0.png", mask)
+    numbers, _ = numbers_of(tmp_path / "two", out)
+    counted = {kind: sum(by.values()) for kind, by in numbers["counts"].items()}
+    assert counted == {"class 1": 1, "class 2": 1}
+
+
 def test_percentiles_are_those_of_the_masks(surveyed):
     root, out, _ = surveyed
     masks = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in root.glob("masks/*/*.png")]

@@ -19,6 +19,7 @@ from runtime.tiling import Fit
 from train.checkpoint import load_model
 from train.dataset import SPLITS_FILE, read_dataset
 from train.encoder import encoder
+from train.processes import held
 from train.scorecard import evaluate
 from train.settings import TrainSettings
 from train.training import train
@@ -170,9 +171,10 @@ def test_good_samples_in_one_split_only_are_not_enough(editable, tmp_path):
         train(TrainSettings(root, tmp_path / "run", **QUICK))
 
 
-def test_a_split_that_was_made_is_written_down_with_the_run(editable, tmp_path):
+@pytest.mark.parametrize("was_made", [True, False])
+def test_the_split_is_written_down_with_the_run(editable, tmp_path, was_made):
     root, rows, save = editable
-    for row in rows:
+    for row in rows if was_made else ():
         row["split"] = ""
     save(rows)
     train(TrainSettings(root, tmp_path / "run", **QUICK))
@@ -186,16 +188,35 @@ def test_what_to_do_next_can_be_pasted(drawn_set, tmp_path, capsys):
     assert f"export --int8 --model '{tmp_path}/run 1' --out" in capsys.readouterr().err
 
 
-def test_a_run_that_is_interrupted_says_how_it_goes_on(drawn_set, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("_finish", "the same command with --resume goes on from its last epoch"),
+        ("_train_epoch", "stopped before an epoch was saved; begin anew"),
+    ],
+)
+def test_a_run_that_is_ended_says_how_it_goes_on(
+    drawn_set, tmp_path, monkeypatch, capsys, end, stage, said
+):
     settings = TrainSettings(drawn_set, tmp_path / "run", **QUICK)
 
     def interrupt(*_):
-        raise KeyboardInterrupt
+        raise end
 
-    monkeypatch.setattr("train.training._finish", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(f"train.training.{stage}", interrupt)
+    with pytest.raises(end):
         train(settings)
-    assert f"{tmp_path}/run: the same command with --resume goes on" in capsys.readouterr().err
+    assert f"{tmp_path}/run: {said}" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_into_one_folder(drawn_set, tmp_path):
+    (tmp_path / "run").mkdir()
+    settings = TrainSettings(drawn_set, tmp_path / "run", **QUICK)
+    with held(settings.out), pytest.raises(ModelError, match="run: another training writes there"):
+        train(settings)
+    assert not any(settings.out.iterdir())
+    train(settings)
 
 
 def test_an_epoch_that_was_not_saved_is_not_told(drawn_set, tmp_path, monkeypatch, capsys):

@@ -69,7 +69,7 @@ class Dataset:
         if self.split_was_made and self.digest != digest:
             raise DataError(
                 f"{self.root}: has no split of its own, and is not as {where} was taught it, so "
-                f"what was learned may now be in another split; put the run's {SPLITS_FILE} into "
+                f"what was learned may now be in another split; put its {SPLITS_FILE} into "
                 f"the folder, with a line for each new image, or take --split {ALL} of a new set"
             )
         written = where / SPLITS_FILE

@@ -1,9 +1,12 @@
 """The processes of a run, one for each device: launched, given their parts, waited for."""
 
+import fcntl
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import lightning_fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -61,6 +64,31 @@ def first_alone(fabric: lightning_fabric.Fabric) -> Iterator[bool]:
         raise
     if fabric.broadcast(0):
         sys.exit()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold `folder` against every other process that would, where its file system can.
+
+    Raises:
+        ModelError: another does.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # NFS locks no folder
+            _lock(opened, folder)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _lock(opened: int, folder: Path) -> None:
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ModelError(
+            f"{folder}: another training writes there; choose another --out"
+        ) from error
 
 
 def share(order: list[int], rank: int, processes: int) -> list[int]:

@@ -36,6 +36,8 @@ console = Console()
 class Look:
     """What one readable sample looks like; `contrast` and `area_px` are 0 without a drawing.
 
+    `classes` are the indices that are drawn.
+
     `contrast` is NaN where the defect fills the image.
     """
 
@@ -43,6 +45,7 @@ class Look:
     pixels_sha256: str
     size: tuple[int, int]
     area_px: int
+    classes: tuple[int, ...]
     contrast: float
 
     @property
@@ -53,7 +56,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Survey:
-    """A dataset in numbers; distributions as percentiles over the samples with a drawn defect."""
+    """A dataset in numbers; distributions as percentiles over the samples with a drawn defect.
+
+    `counts` has a sample of several classes once for each.
+    """
 
     root: str
     layout: str
@@ -140,6 +146,7 @@ def _look(sample: Sample) -> Look:
         pixels_sha256=hashlib.sha256(image.tobytes()).hexdigest(),
         size=(image.shape[1], image.shape[0]),
         area_px=int(np.count_nonzero(mask)),
+        classes=tuple(np.unique(mask[mask > 0]).tolist()),
         contrast=contrast_to_noise(image, mask) if drawn else 0.0,
     )
 
@@ -164,6 +171,9 @@ def _at_odds(pairs: Iterable[tuple[Sample, Sample]]) -> list[str]:
 def _survey(dataset: Dataset, looks: Sequence[Look], wrong: Sequence[str]) -> Survey:
     samples = dataset.samples
     drawn = [look for look in looks if look.area_px]
+    names = dataset.class_names
+    shown = {look.sample.name: [names[k - 1] for k in look.classes] for look in drawn}
+    kinds = [(kind, s.split) for s in samples for kind in shown.get(s.name, [s.kind])]
     return Survey(
         root=str(dataset.root),
         layout=dataset.layout,
@@ -172,10 +182,8 @@ def _survey(dataset: Dataset, looks: Sequence[Look], wrong: Sequence[str]) -> Su
         samples=len(samples),
         objects=len({sample.group for sample in samples}),
         counts={
-            kind: {
-                split: sum(s.kind == kind and s.split == split for s in samples) for split in SPLITS
-            }
-            for kind in sorted({sample.kind for sample in samples})
+            kind: {split: kinds.count((kind, split)) for split in SPLITS}
+            for kind in sorted({kind for kind, _ in kinds})
         },
         sizes={f"{w}x{h}": n for (w, h), n in Counter(look.size for look in looks).most_common()},
         drawn=len(drawn),

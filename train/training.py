@@ -5,7 +5,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +41,7 @@ from train.lessons import lacking, refuse_vague_labels
 from train.loss import LossWeights, joint_loss
 from train.metrics import summary
 from train.network import JointNetwork, Logits, NetworkConfig
-from train.processes import first_alone, launched, share
+from train.processes import first_alone, held, launched, share
 from train.progress import progress
 from train.resume import STATE, load_state, save_state
 from train.sample import DEFECT, Sample
@@ -69,8 +69,15 @@ def train(settings: TrainSettings) -> ModelRecord:
     data = _read_data(settings)
     torch.manual_seed(settings.seed)
     network = _network(settings, data).to(fabric.device)  # before its moments are restored
+    with _claimed(settings, fabric):
+        _learn(fabric, network, data, settings)
+    return load_record(settings.out)
+
+
+def _learn(
+    fabric: lightning_fabric.Fabric, network: JointNetwork, data: "Data", settings: TrainSettings
+) -> None:
     average = copy.deepcopy(network)
-    _claim(settings)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -109,7 +116,6 @@ def train(settings: TrainSettings) -> ModelRecord:
     with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
-    return load_record(settings.out)
 
 
 def _require_paths_in_utf8(settings: TrainSettings) -> None:
@@ -132,10 +138,12 @@ def _told_why_it_ends(settings: TrainSettings, fabric: lightning_fabric.Fabric) 
             f"--batch-size {settings.batch_size} --input {settings.width}x{settings.height}: the "
             "GPU has too little memory; use a smaller --batch-size or --input"
         ) from error
-    except KeyboardInterrupt:
-        if fabric.is_global_zero and (settings.out / STATE).exists():
-            said = f"{settings.out}: the same command with --resume goes on from its last epoch"
-            console.print(said, soft_wrap=True, markup=False)
+    except (KeyboardInterrupt, SystemExit):  # the latter by SIGTERM
+        if fabric.is_global_zero and not (settings.out / RECORD).exists():
+            said = "stopped before an epoch was saved; begin anew"
+            if (settings.out / STATE).exists():
+                said = "the same command with --resume goes on from its last epoch"
+            console.print(f"{settings.out}: {said}", soft_wrap=True, markup=False)
         raise
 
 
@@ -204,16 +212,22 @@ def _config(settings: TrainSettings, data: Data) -> NetworkConfig:
     )
 
 
-def _claim(settings: TrainSettings) -> None:
-    if (settings.out / RECORD).exists():
-        raise ModelError(f"{settings.out}: holds a trained model; choose another --out")
-    if (settings.out / STATE).exists() and not settings.resume:
-        raise ModelError(
-            f"{settings.out}: holds an unfinished run; go on with --resume, or choose another --out"
-        )
+@contextmanager
+def _claimed(settings: TrainSettings, fabric: lightning_fabric.Fabric) -> Iterator[None]:
+    """Hold the output folder for this run alone, from before its first file to its last."""
+    out = settings.out
     if not settings.resume:
-        settings.out.mkdir(parents=True, exist_ok=True)
-        (settings.out / HISTORY).unlink(missing_ok=True)  # of an epoch that was not saved
+        out.mkdir(parents=True, exist_ok=True)
+    with held(out) if fabric.is_global_zero and out.exists() else nullcontext():
+        if (out / RECORD).exists():
+            raise ModelError(f"{out}: holds a trained model; choose another --out")
+        if (out / STATE).exists() and not settings.resume:
+            raise ModelError(
+                f"{out}: holds an unfinished run; go on with --resume, or choose another --out"
+            )
+        if not settings.resume:
+            (out / HISTORY).unlink(missing_ok=True)  # of an epoch that was not saved
+        yield
 
 
 def _resumed_epoch(
@@ -338,8 +352,7 @@ def _finish(settings: TrainSettings, network: JointNetwork, data: Data) -> None:
         metrics=summary(outcomes, limits.threshold),
         versions={name: version(name) for name in ("defectgate", "torch", "timm", "numpy")},
     )
-    if dataset.split_was_made:
-        write_splits(settings.out / SPLITS_FILE, dataset.samples)
+    write_splits(settings.out / SPLITS_FILE, dataset.samples)
     save_model(settings.out, network, record)
     (settings.out / STATE).unlink()
     _show(f"validation  threshold {limits.threshold:.3f}", record.metrics)

@@ -55,7 +55,7 @@ def read(root: Path) -> Listing:
     indexed = _indexed(root, list(pixels.values()))
     found = {key: _classes(masks[key], counts, indexed=indexed) for key, counts in pixels.items()}
     highest = max((max(classes, default=0) for classes in found.values()), default=0)
-    names = _names(root, highest) if indexed else (DEFECT,)
+    names = _names(root, highest) if indexed else _no_names(root)
     samples, used = [], set()
     firsts: dict[Path, str] = {}  # of the images that share a mask
     for part, split in parts:
@@ -156,15 +156,21 @@ def _classes(mask: Path, counts: Counts, *, indexed: bool) -> list[int]:
     return sorted((int(k) for k in np.flatnonzero(counts[1:]) + 1), key=lambda k: -counts[k])
 
 
+def _no_names(root: Path) -> tuple[str, ...]:
+    """The one class of masks of 0 and 255; several that are written down would be lost."""
+    names = [name for name in _written_names(root) if not BACKGROUND.fullmatch(name)]
+    if len(names) > 1:
+        raise DataError(
+            f"{root / NAMES_FILE}: names {len(names)} classes, but the masks are 0 and 255; save "
+            "masks of class indices, or take the file out"
+        )
+    return (DEFECT,)
+
+
 def _names(root: Path, highest: int) -> tuple[str, ...]:
-    path = root / NAMES_FILE
+    path, names = root / NAMES_FILE, _written_names(root)
     if not path.is_file():
         return numbered_classes(highest)
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
-    names = tuple(filter(None, (line.strip() for line in text.splitlines())))
     if names and BACKGROUND.fullmatch(names[0]):
         raise DataError(
             f"{path}: begins with '{names[0]}', expected the class of index 1; take that line out"
@@ -173,6 +179,23 @@ def _names(root: Path, highest: int) -> tuple[str, ...]:
         raise DataError(
             f"{path}: names {len(names)} classes, the masks have an index {highest}; "
             "write a name a line, the first for index 1"
+        )
+    return names
+
+
+def _written_names(root: Path) -> tuple[str, ...]:
+    path = root / NAMES_FILE
+    if not path.is_file():
+        return ()
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    names = tuple(line.strip() for line in text.rstrip().splitlines())
+    if "" in names:
+        raise DataError(
+            f"{path}:{names.index('') + 1}: is empty; write the name of that class there, or take "
+            "the line out"
         )
     return names
 

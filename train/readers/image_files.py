@@ -109,9 +109,10 @@ def refuse_orphans(orphans: list[Path]) -> None:
         DataError: there is one.
     """
     if orphans:
+        others = f", nor those of {len(orphans) - 1} others" if len(orphans) > 1 else ""
         raise DataError(
-            f"{orphans[0]}: no image has this mask's name, nor those of {len(orphans) - 1} others; "
-            "name a mask as its image, or its defect would be taught as good"
+            f"{orphans[0]}: no image has this mask's name{others}; name a mask as its image, or "
+            "its defect would be taught as good; without an image, take it out"
         )
 
 
