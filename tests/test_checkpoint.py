@@ -29,7 +29,7 @@ from train.checkpoint import (
     save_model,
     settings_record,
 )
-from train.dataset import read_dataset
+from train.dataset import SPLITS_FILE, read_dataset
 from train.history import HISTORY, add_row
 from train.network import NetworkConfig
 from train.resume import STATE, load_state, save_state
@@ -235,7 +235,7 @@ def test_a_run_ends_as_a_model_that_is_not_trained_over(settings):
     assert loaded == record
     assert loaded.data_digest == read_dataset(settings.data).digest
     assert loaded.metrics["n"] == 5
-    assert {path.name for path in settings.out.iterdir()} == {RECORD, WEIGHTS, HISTORY}
+    assert {path.name for path in settings.out.iterdir()} == {RECORD, WEIGHTS, HISTORY, SPLITS_FILE}
     for resume in (False, True):
         with pytest.raises(ModelError, match="run: holds a trained model; choose another --out"):
             training.train(replace(settings, resume=resume))

@@ -31,6 +31,7 @@ from train.scorecard import evaluate
 FLOAT_FILES = {
     "manifest.json",
     "model.onnx",
+    "splits.csv",
     "cpu/gate.onnx",
     "cpu/mask.onnx",
     "tensorrt/half/gate.onnx",
