@@ -69,8 +69,8 @@ class Dataset:
         if self.split_was_made and self.digest != digest:
             raise DataError(
                 f"{self.root}: has no split of its own, and is not as {where} was taught it, so "
-                f"what was learned may now be in another split; put its {SPLITS_FILE} into "
-                f"the folder, with a line for each new image, or take --split {ALL} of a new set"
+                f"what was learned may now be in another split; put {where / SPLITS_FILE} into the "
+                f"folder, with a line for each new image, or take --split {ALL} of a new set"
             )
         written = where / SPLITS_FILE
         was = _splits_in(written) if written.is_file() else {}

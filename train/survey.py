@@ -36,9 +36,7 @@ console = Console()
 class Look:
     """What one readable sample looks like; `contrast` and `area_px` are 0 without a drawing.
 
-    `classes` are the indices that are drawn.
-
-    `contrast` is NaN where the defect fills the image.
+    `contrast` is NaN where the defect fills the image; `classes` are the indices that are drawn.
     """
 
     sample: Sample
