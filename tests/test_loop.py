@@ -188,7 +188,7 @@ def test_frames_of_another_size_than_was_taught_are_said_once(
     assert capsys.readouterr().err == ""
     for name in ("a", "b"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((96, 160), np.uint8))
-    run(int8_bundle, tmp_path, tmp_path / "lines")
+    run(int8_bundle, tmp_path, tmp_path / "others")
     assert capsys.readouterr().err == (
         f"--camera {tmp_path}: a frame is 160x96, the model was taught 96x96: a part may have "
         "another size or shape to it; set the camera to that, or train on its frames\n"
