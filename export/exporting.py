@@ -113,7 +113,7 @@ def export(settings: ExportSettings) -> Manifest:
         golden = root / "golden"
         if not write_golden(golden, judged.inspector, source.validation, record.input.channels):
             console.print("no defect of validation opens the gate: `verify` will refuse the bundle")
-        write_splits(root / SPLITS_FILE, dataset.samples)
+        write_splits(root / SPLITS_FILE, dataset.samples, settings.model)
         manifest = _manifest(settings, source, judged, calibration, metrics, work)
         seal_bundle(root, manifest)
         if parity:

@@ -68,6 +68,16 @@ def test_what_was_not_learned_may(root, run):
     put(root, tested).require_unchanged("of another day", run)
 
 
+def test_what_was_learned_and_is_gone_is_still_known(root, run, tmp_path):
+    learned = next(line for line in lines_of(run) if line.endswith(",train"))
+    gone = learned.split(",")[0]
+    (root / gone).unlink()
+    (root / gone.replace("images", "masks")).unlink()
+    write_splits(tmp_path / "bundle" / SPLITS_FILE, read_dataset(root).samples, run)
+    assert learned in lines_of(tmp_path / "bundle")
+    assert len(lines_of(tmp_path / "bundle")) == len(lines_of(run))
+
+
 def test_a_bundle_knows_what_its_model_learned(float_bundle, visible_set, tmp_path):
     shutil.copytree(visible_set, tmp_path / "set")
     lines = lines_of(float_bundle)

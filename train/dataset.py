@@ -72,14 +72,13 @@ class Dataset:
                 f"what was learned may now be in another split; put {where / SPLITS_FILE} into the "
                 f"folder, with a line for each new image, or take --split {ALL} of a new set"
             )
-        written = where / SPLITS_FILE
-        was = _splits_in(written) if written.is_file() else {}
+        was = _learned_by(where)
         moved = [s.name for s in self.samples if was.get(s.name, "test") not in {"test", s.split}]
         if moved:
             raise DataError(
                 f"{self.root}: {len(moved)} samples that {where} learned are in another split now, "
-                f"such as '{moved[0]}'; give them back the splits of {written}, or take --split "
-                f"{ALL} of a new set"
+                f"such as '{moved[0]}'; give them back the splits of {where / SPLITS_FILE}, or "
+                f"take --split {ALL} of a new set"
             )
 
     def require_outside(self, flag: str, path: Path) -> None:
@@ -138,10 +137,14 @@ def list_dataset(source: Path | str) -> Dataset:
         return _listed(root, layout or format_of(root))
 
 
-def write_splits(path: Path, samples: Sequence[Sample]) -> None:
-    """Write which sample is in which split; put into the dataset's folder, the file is heeded."""
+def write_splits(path: Path, samples: Sequence[Sample], run: Path | None = None) -> None:
+    """Write which sample is in which split; put into the dataset's folder, the file is heeded.
+
+    With those that `run` was taught and that are no longer among `samples`.
+    """
+    splits = (_learned_by(run) if run else {}) | {s.name: s.split for s in samples}
     text = io.StringIO()
-    csv.writer(text).writerows([("file", "split"), *((s.name, s.split) for s in samples)])
+    csv.writer(text).writerows([("file", "split"), *splits.items()])
     write_atomically(path, text.getvalue().encode())
 
 
@@ -264,6 +267,12 @@ def _index(root: Path, class_names: Sequence[str], name: str) -> int:
             f"{list(class_names)}; train with it, or take its samples out"
         )
     return list(class_names).index(name) + 1
+
+
+def _learned_by(where: Path) -> dict[str, str]:
+    """The split of each sample that a run or bundle knew, as far as it says so."""
+    path = where / SPLITS_FILE
+    return _splits_in(path) if path.is_file() else {}
 
 
 def _splits_in(path: Path) -> dict[str, str]:
