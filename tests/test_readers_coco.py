@@ -227,8 +227,6 @@ def test_files_with_other_categories_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], r"coco.json: annotation 1 of 'a.png' has no segmentation, a box at most; draw"),
-        (None, "has no segmentation, a box at most"),
         ([[1, 2, 5, 4]], "polygon has 4 numbers, expected x and y of three corners"),
         ([[1, 2, 5, 4, 3, 3, 1]], "polygon has 7 numbers"),
         ([[1, 2, 5, 4, 3, 1e30]], r"annotation 1 of 'a.png': polygon reaches to 1e\+30; draw it"),
@@ -249,6 +247,21 @@ def test_files_with_other_categories_are_refused(tmp_path):
 def test_a_segmentation_that_draws_nothing_certain_is_refused(tmp_path, segmentation, message):
     with pytest.raises(DataError, match=message):
         read_one(tmp_path, (2, BOX), (1, segmentation))
+
+
+@pytest.mark.parametrize("segmentation", [[], None])
+def test_an_image_with_a_mere_box_is_defective_and_nobody_knows_where(tmp_path, segmentation):
+    sample = read_one(tmp_path, (2, BOX), (1, segmentation))
+    assert sample.defective
+    assert sample.drawing is None
+    assert sample.kind == "pit"
+
+
+def test_an_annotation_without_segmentation_and_box_is_refused(tmp_path):
+    write_images(tmp_path, "a.png")
+    write_json(tmp_path / "coco.json", ["a.png"], {"id": 3, "image_id": 0, "category_id": 1})
+    with pytest.raises(DataError, match=r"annotation 3 of 'a.png' has no segmentation and no box"):
+        coco.read(tmp_path)
 
 
 @pytest.mark.parametrize(("x", "column"), [(1.5, 1), (WIDTH, WIDTH - 1)])

@@ -109,7 +109,7 @@ def test_what_no_gate_can_be_learned_from_is_a_problem(surveyed):
     for part in ("train", "val, first half", "val, second half"):
         lines = [line for line in numbers["problems"] if f"samples of split {part}: " in line]
         assert len(lines) == 1
-        assert "are defective, none is drawn; draw masks for some in train" in lines[0]
+        assert "are defective, none is drawn (a box is no drawing); draw masks" in lines[0]
     assert "3 problems; mend them" in error
 
 

@@ -23,7 +23,7 @@ from train.sample import DEFECT, NO_DEFECTS, SPLITS, Sample
 
 SPLITS_FILE = "splits.csv"
 ALL = "all"
-READ_WHOLE = frozenset({"labelme"})  # layouts in which every image below the folder counts
+READ_WHOLE = frozenset({"labelme", "yolo"})  # layouts in which every image below the folder counts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Where shapes or runs overlap, the later one in the file lies on top.
 """
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +112,12 @@ def require_recorded_size(where: str, recorded: Shape, shape: Shape) -> None:
         )
 
 
-def largest_class(areas: Iterable[tuple[int, int]]) -> int:
-    """The class index with the most pixels of these (index, pixels); the first of equals."""
-    total: Counter[int] = Counter()
-    for index, pixels in areas:
-        total[index] += pixels
-    return total.most_common(1)[0][0]
+def largest_class(areas: Iterable[tuple[int, float]]) -> int:
+    """The class index with the largest area of these (index, area); the first of equals."""
+    total: dict[int, float] = defaultdict(float)
+    for index, area in areas:
+        total[index] += area
+    return max(total, key=total.__getitem__)
 
 
 def read_mask_file(path: Path) -> Image:

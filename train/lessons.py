@@ -26,8 +26,8 @@ def lacking(dataset: Dataset) -> Iterator[str]:
         elif not any(sample.defective and sample.drawing for sample in samples):
             yield (
                 f"no drawn defects among the {len(samples)} samples of split {name}: {defective} "
-                "are defective, none is drawn; draw masks for some in train and in both halves "
-                "of val"
+                "are defective, none is drawn (a box is no drawing); draw masks for some in train "
+                "and in both halves of val"
             )
         if samples and defective == len(samples) and not without_good:
             yield (

@@ -19,6 +19,7 @@ from train.readers import (
     severstal,
     split_csv,
     visa,
+    yolo,
 )
 
 # In the order in which they are looked for: a layout that says more comes first.
@@ -32,6 +33,7 @@ FORMATS: dict[str, ModuleType] = {
     "kolektor": kolektor,
     "labelme": labelme,
     "coco": coco,
+    "yolo": yolo,
     "folders": folders,
 }
 

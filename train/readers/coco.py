@@ -3,7 +3,9 @@
 The JSON files of the folder, of `annotations/` and of folders named as a split (Roboflow: `train/`,
 `valid/`, `test/`); the name of a file, else that of its folder, gives the split. An image lies
 beside its JSON file, in the folder, in `images/`, or in `<split>/` or `<split>2017/` of those two.
-An image without annotations is good, one that no file lists is passed over.
+An image without annotations is good, one that no file lists is passed over. A box does not say
+which of its pixels are defective: an image with a box and no segmentation is known as defective,
+not where.
 
 Classes are the categories by id. A category that no annotation has, and that is the supercategory
 of another, is none: Roboflow writes one with id 0. Nor is one called good that none has.
@@ -41,7 +43,12 @@ class Annotation(msgspec.Struct):
     image_id: int | str
     category_id: int
     id: int | str | None = None
+    bbox: tuple[float, float, float, float] | None = None
     segmentation: Segmentation | None = None
+
+    def box_area(self) -> float:
+        """In square pixels; 0 without a box."""
+        return self.bbox[2] * self.bbox[3] if self.bbox else 0.0
 
 
 class Category(msgspec.Struct):
@@ -69,9 +76,9 @@ def read(root: Path) -> Listing:
     """The samples, file by file, in their order.
 
     Raises:
-        DataError: a wrong field, an image that is not found or listed twice, an annotation without
-            a segmentation, files with different categories, or an image without annotations in a
-            folder that is called bad.
+        DataError: a wrong field, an image that is not found or listed twice, an annotation with
+            neither segmentation nor box, files with different categories, or an image without
+            annotations in a folder that is called bad.
     """
     files = {path: read_json(path, Coco) for path in _files(root)}
     if not files:
@@ -135,9 +142,10 @@ def _samples(root: Path, path: Path, coco: Coco, names: tuple[str, ...]) -> Iter
         if not found:
             yield sample_of(root, file, None, GOOD, split)
             continue
-        drawing = _drawing(path, image, found, index_of)
-        kind = names[largest_class(drawing.areas()) - 1]
-        yield sample_of(root, file, drawing, kind, split)
+        indexed = [(_index(path, image, each, index_of), each) for each in found]
+        drawing = _drawing(path, image, indexed)
+        areas = drawing.areas() if drawing else [(k, each.box_area()) for k, each in indexed]
+        yield sample_of(root, file, drawing, names[largest_class(areas) - 1], split)
 
 
 def _by_image(path: Path, coco: Coco) -> dict[int | str, list[Annotation]]:
@@ -155,26 +163,36 @@ def _by_image(path: Path, coco: Coco) -> dict[int | str, list[Annotation]]:
     return annotations
 
 
+def _index(path: Path, image: ImageRecord, annotation: Annotation, index_of: dict[int, int]) -> int:
+    if annotation.category_id not in index_of:
+        raise DataError(
+            f"{_where(path, image, annotation)} has category {annotation.category_id}, expected "
+            f"one of {sorted(index_of)}; export the file anew"
+        )
+    return index_of[annotation.category_id]
+
+
 def _drawing(
-    path: Path, image: ImageRecord, annotations: list[Annotation], index_of: dict[int, int]
-) -> Segments:
+    path: Path, image: ImageRecord, annotations: list[tuple[int, Annotation]]
+) -> Segments | None:
+    """Of an image with an annotation that is a mere box, nothing."""
     shape = (image.height, image.width)
     parts = []
-    for annotation in annotations:
-        where = f"{path}: annotation {annotation.id} of '{image.file_name}'"
-        if not annotation.segmentation:
+    for index, annotation in annotations:
+        where = _where(path, image, annotation)
+        if annotation.segmentation:
+            parts.append((index, runs_of(annotation.segmentation, shape, where)))
+        elif not annotation.bbox:
             raise DataError(
-                f"{where} has no segmentation, a box at most; draw the defect's outline, "
-                "and export it as a segmentation"
+                f"{where} has no segmentation and no box; draw the defect's outline, and export "
+                "it as a segmentation"
             )
-        if annotation.category_id not in index_of:
-            raise DataError(
-                f"{where} has category {annotation.category_id}, expected one of "
-                f"{sorted(index_of)}; export the file anew"
-            )
-        runs = runs_of(annotation.segmentation, shape, where)
-        parts.append((index_of[annotation.category_id], runs))
-    return Segments(path, image.file_name, shape, tuple(parts))
+    complete = len(parts) == len(annotations)
+    return Segments(path, image.file_name, shape, tuple(parts)) if complete else None
+
+
+def _where(path: Path, image: ImageRecord, annotation: Annotation) -> str:
+    return f"{path}: annotation {annotation.id} of '{image.file_name}'"
 
 
 def _split_of(path: Path) -> str:

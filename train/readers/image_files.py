@@ -124,7 +124,7 @@ def refuse_bad(samples: Iterable[Sample], if_good: str) -> None:
     """
     for sample in samples:
         bad = next(filter(BAD.fullmatch, Path(sample.name).parts[:-1]), None)
-        if bad and sample.drawing is None:
+        if bad and sample.drawing is None and not sample.defective:
             raise DataError(
                 f"{sample.image}: has no mask, so it would count as good, in a folder '{bad}'; "
                 f"draw its defect, or {if_good} if it is good, or list the set in a split.csv, "
