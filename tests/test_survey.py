@@ -69,6 +69,22 @@ def test_percentiles_are_those_of_the_masks(surveyed):
     assert list(numbers["defect_area_px"].values()) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 20), (2, 20), (20, 5), (64, 64)])
+def test_a_defect_is_as_wide_as_its_shorter_side(surveyed, rows, columns):
+    root, out, _ = surveyed
+    for path in root.glob("masks/*/*.png"):
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if mask.any():
+            write_png(
+                path,
+                cv2.copyMakeBorder(
+                    np.full((rows, columns), 255, np.uint8), 0, 64 - rows, 0, 64 - columns, 0
+                ),
+            )
+    widths = numbers_of(root, out)[0]["defect_width_px"]
+    assert set(widths.values()) == {min(rows, columns)}
+
+
 def test_all_problems_are_told_at_once(surveyed, capsys):
     root, out, _ = surveyed
     table = root / "split.csv"

@@ -34,15 +34,17 @@ console = Console()
 
 @dataclass(frozen=True)
 class Look:
-    """What one readable sample looks like; `contrast` and `area_px` are 0 without a drawing.
+    """What one readable sample looks like.
 
-    `contrast` is NaN where the defect fills the image; `classes` are the indices that are drawn.
+    Without a drawing, area, width and contrast are 0. `contrast` is NaN where the defect fills the
+    image; `classes` are the indices that are drawn.
     """
 
     sample: Sample
     pixels_sha256: str
     size: tuple[int, int]
     area_px: int
+    width_px: float
     classes: tuple[int, ...]
     contrast: float
 
@@ -73,6 +75,7 @@ class Survey:
     clearly_visible: int
     defect_area_px: dict[str, float]
     defect_area_percent: dict[str, float]
+    defect_width_px: dict[str, float]
     contrast_to_noise: dict[str, float]
     problems: list[str]
 
@@ -144,9 +147,25 @@ def _look(sample: Sample) -> Look:
         pixels_sha256=hashlib.sha256(image.tobytes()).hexdigest(),
         size=(image.shape[1], image.shape[0]),
         area_px=int(np.count_nonzero(mask)),
+        width_px=_width(mask),
         classes=tuple(np.unique(mask[mask > 0]).tolist()),
         contrast=contrast_to_noise(image, mask) if drawn else 0.0,
     )
+
+
+def _width(mask: Image) -> float:
+    """Across the widest place of what is drawn, in pixels: the largest disc that fits in; or 0.
+
+    A distance reaches from a pixel's centre: an odd number of pixels has one in its middle, an even
+    number two, of which an erosion leaves one.
+    """
+    drawn = np.pad((mask > 0).astype(np.uint8), 1)  # what the image's border cuts ends there
+    pairs = cv2.erode(drawn, np.ones((2, 2), np.uint8))
+    odd, even = (
+        2 * cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max()
+        for pixels in (drawn, pairs)
+    )
+    return float(max(odd - 1, even, 0))
 
 
 def _duplicates(looks: Iterable[Look]) -> list[tuple[Sample, Sample]]:
@@ -190,6 +209,7 @@ def _survey(dataset: Dataset, looks: Sequence[Look], wrong: Sequence[str]) -> Su
         clearly_visible=sum(look.contrast >= CLEARLY_VISIBLE for look in drawn),
         defect_area_px=_percentiles([look.area_px for look in drawn]),
         defect_area_percent=_percentiles([100 * look.area_share for look in drawn]),
+        defect_width_px=_percentiles([look.width_px for look in drawn]),
         contrast_to_noise=_percentiles(
             [look.contrast for look in drawn if not math.isnan(look.contrast)]
         ),
@@ -223,6 +243,7 @@ def _lines(survey: Survey) -> list[str]:
         f"defects drawn: {survey.drawn}; known, but not drawn: {survey.not_drawn}",
         f"defect area, % of the image: {_told(survey.defect_area_percent)}",
         f"defect area, pixels: {_told(survey.defect_area_px)}",
+        f"defect width at its widest, pixels: {_told(survey.defect_width_px)}",
         f"contrast to noise: {_told(survey.contrast_to_noise)}",
         f"clearly visible, {CLEARLY_VISIBLE:.0f} times the noise or more: {survey.clearly_visible}",
         f"images that show the same pixels as another: {survey.duplicates}",
