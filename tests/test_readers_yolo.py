@@ -180,11 +180,8 @@ def test_the_drawing_changes_the_digest(tmp_path):
 
 
 def test_masks_say_more_than_texts(tmp_path):
-    write_pair(tmp_path, "images/a.png", f"0 {OUTLINE}")
-    (tmp_path / "masks").mkdir()
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[1, 1] = 255
-    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    write_pair(tmp_path, "images/train/a.png", f"0 {OUTLINE}")
+    write_image(tmp_path / "masks/train/a.png")
     assert format_of(tmp_path) == "folders"
 
 

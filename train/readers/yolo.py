@@ -39,7 +39,8 @@ class DataFile(msgspec.Struct):
 def detects(root: Path) -> bool:
     """Whether the folder `root` has this layout: masks, where there are any, say more."""
     files = files_in(root)
-    if any(path.parent.name in MASK_FOLDERS for path in files):
+    images = (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    if any({*MASK_FOLDERS} & {*path.relative_to(root).parts[:-1]} for path in images):
         return False
     return any(text and is_label(text) for text in _text_of(root, files).values())
 
