@@ -9,10 +9,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from runtime.errors import DataError, ModelError
+from runtime.images import write_png
 from runtime.preprocess import preprocess_digest
 from runtime.record import write_record
 from runtime.spec import InputSpec, Limits
@@ -252,9 +254,32 @@ def test_an_unfinished_run_is_not_begun_anew(settings, monkeypatch):
 def test_a_run_is_not_resumed_with_other_settings(settings, monkeypatch):
     states_of(settings, monkeypatch, 1)
     other = replace(settings, resume=True, learning_rate=0.5, seed=9)
-    message = "had another learning_rate and another seed; resume it as it was begun"
+    message = r"had learning_rate 0\.001, not 0\.5 and seed 0, not 9; resume it as it was begun"
     with pytest.raises(ModelError, match=message):
         training.train(other)
+
+
+def test_a_run_is_not_resumed_with_other_samples(settings, monkeypatch, tmp_path):
+    states_of(settings, monkeypatch, 1)
+    shutil.copytree(settings.data, tmp_path / "copy")
+    resumed = replace(settings, resume=True, data=tmp_path / "copy")
+    image = next((tmp_path / "copy/images/train").iterdir())
+    write_png(image, np.zeros((64, 64), np.uint8))
+    with pytest.raises(ModelError, match=r"had other samples than .*copy has now; resume it as it"):
+        training.train(resumed)
+
+
+def test_a_run_is_resumed_wherever_its_set_is(settings, monkeypatch, tmp_path):
+    states_of(settings, monkeypatch, 1)
+    shutil.copytree(settings.data, tmp_path / "copy")
+    training.train(replace(settings, resume=True, data=f"{tmp_path / 'copy'}::split.csv"))
+    assert len(history_of(settings.out)) == settings.epochs
+
+
+def test_an_unfinished_run_is_no_model_and_says_how_it_goes_on(settings, monkeypatch):
+    states_of(settings, monkeypatch, 1)
+    with pytest.raises(ModelError, match=r"run: holds an unfinished run; .* goes on with --resume"):
+        load_model(settings.out)
 
 
 def test_a_run_is_resumed_to_as_many_epochs_as_it_was_begun_with(settings, monkeypatch):

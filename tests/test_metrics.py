@@ -208,6 +208,13 @@ def test_what_is_undefined_is_none_in_a_summary(outcomes):
     assert metrics["n"] == len(outcomes)
 
 
+def test_where_no_defect_is_drawn_masks_are_not_judged():
+    false_alarm = result(0, 0.9, raw=(0, 5, 0))
+    metrics = summary([false_alarm, result(1, 0.9, drawn=False)], 0.5)
+    assert [name for name, value in metrics.items() if "miou" in name and value is not None] == []
+    assert metrics["recall"] == 1
+
+
 def test_a_summary_has_the_names_of_result_files_and_is_json():
     metrics = summary(scored([0, 1], [0.1, 0.9]), 0.5)
     assert metrics.keys() >= NAMES_IN_RESULT_FILES

@@ -98,6 +98,26 @@ def write_export(root):
     return {"images/line3/a.jpg": ""}
 
 
+def write_subsets(root):
+    """As CVAT does, where subsets have images of one name."""
+    for subset in ("Train", "Validation"):
+        write_images(root / f"images/{subset}", "a.jpg")
+        write_json(root / f"annotations/instances_{subset}.json", ["a.jpg"], annotation(0, 1, BOX))
+    return {"images/Train/a.jpg": "train", "images/Validation/a.jpg": "val"}
+
+
+def write_one_subset(root):
+    write_images(root / "images/default", "a.jpg")
+    write_json(root / "annotations/instances_default.json", ["a.jpg"], annotation(0, 1, BOX))
+    return {"images/default/a.jpg": ""}
+
+
+def write_on_windows(root):
+    write_images(root / "images", "a.jpg")
+    write_json(root / "result.json", ["images\\a.jpg"], annotation(0, 1, BOX))
+    return {"images/a.jpg": ""}
+
+
 def write_flat(root):
     write_images(root, "a.jpg", "unlisted.jpg")
     write_json(root / "labels.json", ["./a.jpg"], annotation(0, 1, BOX))
@@ -118,7 +138,16 @@ def drawn(sample):
 
 @pytest.mark.parametrize(
     "write_tree",
-    [write_roboflow, write_coco_2017, write_below_images, write_export, write_flat],
+    [
+        write_roboflow,
+        write_coco_2017,
+        write_below_images,
+        write_export,
+        write_subsets,
+        write_one_subset,
+        write_on_windows,
+        write_flat,
+    ],
 )
 def test_images_and_splits_are_found_where_the_tools_put_them(tmp_path, write_tree):
     expected = write_tree(tmp_path)

@@ -115,6 +115,21 @@ def test_a_file_beside_a_mask_that_is_read_is_nothing(tmp_path):
     assert [kind for *_, kind in said(tmp_path)] == ["defect", "good", "good"]
 
 
+def test_a_text_of_labels_beside_masks_is_refused_where_there_is_no_mask(tmp_path):
+    draw_pairs(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "labels").mkdir()
+    for number, text in enumerate(("0 0.5 0.5 0.1 0.1", "")):
+        (tmp_path / f"labels/{number}.txt").write_text(text)
+    assert len(said(tmp_path)) == 3
+    draw(tmp_path / "images/9.png")
+    (tmp_path / "labels/9.txt").write_text("0 0.5 0.5 0.1 0.1")
+    message = (
+        rf"labels/9\.txt: has the name of an image and is not .* by {tmp_path}::yolo, save its"
+    )
+    with pytest.raises(DataError, match=message):
+        said(tmp_path)
+
+
 def test_two_masks_of_one_image_are_refused(tmp_path):
     draw_pairs(tmp_path / "images", tmp_path / "masks")
     draw(tmp_path / "masks/0.bmp")

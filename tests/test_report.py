@@ -132,8 +132,8 @@ def test_the_report_is_dark_where_the_reader_wants_it_dark(report, tmp_path):
     assert np.median(picture) < 60
 
 
-def test_a_report_of_defective_samples_alone_says_nothing_of_good_ones(
-    int8_bundle, visible_set, tmp_path
+def test_of_defective_samples_alone_nothing_is_said_of_good_ones(
+    int8_bundle, visible_set, tmp_path, capsys
 ):
     copy = tmp_path / "set"
     shutil.copytree(visible_set, copy)
@@ -146,6 +146,7 @@ def test_a_report_of_defective_samples_alone_says_nothing_of_good_ones(
     assert re.search(r"Caught \d+ of \d+ defective\.", text)
     for name in ("Image AP", "False rejects", "Recall at 5 %", "Precision and recall"):
         assert name not in text
+    assert re.search(r"recall at 5 % false\s+│ -", capsys.readouterr().out)
 
 
 def test_a_run_alone_is_reported_without_a_second_model(trained_run, visible_set, tmp_path):

@@ -36,6 +36,22 @@ def test_evaluate_agrees_with_the_runtime(judged, int8_bundle, visible_set, caps
     assert "verdicts: all 24 the same as the runtime's" in capsys.readouterr().out
 
 
+def test_a_list_of_mistakes_says_how_many_it_leaves_out(
+    plain_bundle, drawn_set, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("train.scorecard.LISTED", 1)
+    evaluate(plain_bundle, drawn_set, "all", tmp_path / "json", None)
+    record = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    out = capsys.readouterr().out
+    n_missed = round(record["n_defective"] * (1 - record["recall"]))
+    n_false = round(record["n_good"] * record["false_reject_rate"])
+    for what, n in (("missed", n_missed), ("false", n_false)):
+        told = [line for line in out.splitlines() if line.startswith(f"{what}: ")]
+        assert len(told) == min(n, 2)
+        assert n < 2 or told[1] == f"{what}: {n - 1} more"
+    assert max(n_missed, n_false) > 1
+
+
 def flipped(lines, index):
     lines[index]["verdict"] = {"OK": "NG", "NG": "OK"}[lines[index]["verdict"]]
     return lines

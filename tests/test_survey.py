@@ -104,7 +104,7 @@ def test_all_problems_are_told_at_once(surveyed, capsys):
     numbers, error = numbers_of(root, out, root.parent / "sheets" / "sheet.png")
     assert (root.parent / "sheets" / "sheet.png").exists()
     told = "\n".join(numbers["problems"])
-    assert error == f"{root}: {len(numbers['problems'])} problems; mend them before training"
+    assert error == f"{root}: problems to mend before training: {len(numbers['problems'])}"
     assert f"'{empty[0]}' is labelled defective, but nothing is drawn" in told
     assert "mask is 32x32, its image is 64x64" in told
     assert "group 'one object' is in the splits train and test" in told
@@ -126,7 +126,7 @@ def test_what_no_gate_can_be_learned_from_is_a_problem(surveyed):
         lines = [line for line in numbers["problems"] if f"samples of split {part}: " in line]
         assert len(lines) == 1
         assert "are defective, none is drawn (a box is no drawing); draw masks" in lines[0]
-    assert "3 problems; mend them" in error
+    assert error.endswith("problems to mend before training: 3")
 
 
 def test_a_defect_that_fills_its_image_has_a_size_and_no_contrast(surveyed):
@@ -148,7 +148,7 @@ def test_a_set_of_which_nothing_can_be_read_is_still_told(surveyed):
         image.write_bytes(b"no image")
     numbers, error = numbers_of(root, out, sheet)
     assert len(numbers["problems"]) == 25
-    assert "25 problems; mend them" in error
+    assert error.endswith("problems to mend before training: 25")
     assert not sheet.exists()
 
 

@@ -193,7 +193,9 @@ def test_what_to_do_next_can_be_pasted(drawn_set, tmp_path, capsys):
     ("stage", "said"),
     [
         ("_finish", "the same command with --resume goes on from its last epoch"),
+        ("_show", "the same command with --resume goes on from its last epoch"),
         ("_train_epoch", "stopped before an epoch was saved; begin anew"),
+        ("_loader", "stopped before an epoch was saved; begin anew"),
     ],
 )
 def test_a_run_that_is_ended_says_how_it_goes_on(

@@ -15,6 +15,7 @@ from runtime.record import read_record, write_atomically, write_record
 from runtime.spec import InputSpec, Limits
 from train.encoder import DEFAULT_ENCODER
 from train.network import JointNetwork, NetworkConfig
+from train.resume import STATE
 
 SCHEMA = 1
 WEIGHTS = "model.safetensors"
@@ -78,6 +79,10 @@ def load_record(run: Path) -> ModelRecord:
         raise ModelError(f"{run}: no such folder; name a training run")
     if not (run / RECORD).exists() and (run / MANIFEST).exists():
         raise ModelError(f"{run}: is a bundle; name the training run that it was made from")
+    if not (run / RECORD).exists() and (run / STATE).exists():
+        raise ModelError(
+            f"{run}: holds an unfinished run; the command that began it goes on with --resume"
+        )
     record = read_record(run / RECORD, ModelRecord, SCHEMA, ModelError, "train the model again")
     if record.preprocess_digest != preprocess_digest():
         raise ModelError(

@@ -92,8 +92,11 @@ def pooled_miou(overlaps: Sequence[Overlap]) -> float:
 
 
 def class_miou(outcomes: Sequence[Outcome]) -> float:
-    """Mean over the defect classes of their pooled mIoU; the background is left out."""
-    by_class = zip(*(o.classes for o in outcomes if o.drawn), strict=True)
+    """Mean over the defect classes of their pooled mIoU; the background is left out.
+
+    Of outcomes whose truth is known pixel by pixel.
+    """
+    by_class = zip(*(o.classes for o in outcomes), strict=True)
     values = [pooled_miou(overlaps) for overlaps in by_class]
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
@@ -165,7 +168,7 @@ def at_5(outcomes: Sequence[Outcome]) -> dict[str, float]:
     threshold = threshold_at_5(outcomes)
     small_px = next(iter(area_quarters_px(outcomes)), 0)
     caught = [replace(o, opened=o.score >= threshold) for o in outcomes]
-    gated = [o.raw if o.opened else o.raw.emptied() for o in caught if o.drawn]
+    gated = [o.raw if o.opened else o.raw.emptied() for o in _drawn(caught)]
     small = [overlap for overlap in gated if 0 < overlap.true_px <= small_px]
     return {
         "recall_at_5": gate_recall(caught),
@@ -177,8 +180,8 @@ def at_5(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def summary(outcomes: Sequence[Outcome], threshold: float) -> dict[str, float | int | None]:
     """All metrics of `outcomes` by their names in result files; None where undefined."""
-    raw = [o.raw for o in outcomes if o.drawn]
-    gated = [o.gated for o in outcomes if o.drawn]
+    drawn = _drawn(outcomes)
+    raw, gated = [o.raw for o in drawn], [o.gated for o in drawn]
     values: dict[str, float | int] = {
         "n": len(outcomes),
         "n_defective": sum(o.defective for o in outcomes),
@@ -190,7 +193,7 @@ def summary(outcomes: Sequence[Outcome], threshold: float) -> dict[str, float | 
         "gated_seg_miou": seg_miou(gated),
         "gated_seg_recall": seg_recall(gated),
         "pooled_miou": pooled_miou(raw),
-        "class_miou": class_miou(outcomes),
+        "class_miou": class_miou(drawn),
         "image_ap": image_ap(outcomes),
         "image_auroc": image_auroc(outcomes),
         "recall": gate_recall(outcomes),
@@ -202,6 +205,12 @@ def summary(outcomes: Sequence[Outcome], threshold: float) -> dict[str, float | 
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in values.items()
     }
+
+
+def _drawn(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Those by which masks can be judged: none, where no defect is among them."""
+    drawn = [o for o in outcomes if o.drawn]
+    return drawn if any(o.raw.true_px for o in drawn) else []
 
 
 def _labels_and_scores(outcomes: Sequence[Outcome]) -> tuple[list[bool], list[float]]:

@@ -25,6 +25,7 @@ from train.evaluation import Prediction, outcome, predictions
 from train.intervals import difference_intervals
 from train.judge import Judge, float_judge_of, judge_of
 from train.measured import Measured, measure
+from train.metrics import Outcome
 from train.progress import progress
 from train.report.gallery import Gallery, Seen
 from train.report.scores import score_text
@@ -38,6 +39,7 @@ DIFFERENCES = {
 # Of a score: kinds of processors round a network's float parts otherwise, which in INT8 may tip a
 # value to the next step. Between AVX2 and an emulated SSE4, 0.0053 was seen.
 NEAR = 0.01
+LISTED = 10  # of each kind of mistake
 console = Console()
 
 
@@ -226,7 +228,7 @@ def _print(measured: Sequence[Measured], lines: Sequence[Line]) -> None:
     for other in measured[1:]:
         differences = _differences(measured[0], other, has_review=has_review)
         console.print(f"difference: {differences}", soft_wrap=True)
-    for o in measured[0].missed[:10]:
+    for o in measured[0].missed[:LISTED]:
         contrast = "unknown" if math.isnan(o.contrast) else f"{o.contrast:.1f}"
         where = f"{o.raw.true_px} px  contrast {contrast}" if o.drawn else "not drawn"
         console.print(
@@ -234,9 +236,16 @@ def _print(measured: Sequence[Measured], lines: Sequence[Line]) -> None:
             soft_wrap=True,
             markup=False,
         )
-    for o in measured[0].false_alarms[:10]:
+    _print_rest("missed", measured[0].missed)
+    for o in measured[0].false_alarms[:LISTED]:
         said = f"false: {o.name}  score {score_text(o.score)}"
         console.print(said, soft_wrap=True, markup=False)
+    _print_rest("false", measured[0].false_alarms)
+
+
+def _print_rest(what: str, outcomes: Sequence[Outcome]) -> None:
+    if len(outcomes) > LISTED:
+        console.print(f"{what}: {len(outcomes) - LISTED} more")
 
 
 def _counts(measured: Measured) -> dict[str, str]:
@@ -271,8 +280,12 @@ def _metrics(measured: Measured) -> dict[str, str]:
         "Seg_Recall raw": _number(measured, "seg_recall"),
         "Seg_Recall gated": _number(measured, "gated_seg_recall"),
         "pooled mIoU": _number(measured, "pooled_miou"),
-        "recall at 5 % false": _number(measured, "recall_at_5"),
+        "recall at 5 % false": _number(measured, "recall_at_5") if _has_good(measured) else "-",
     }
+
+
+def _has_good(measured: Measured) -> bool:
+    return any(not o.defective for o in measured.outcomes)
 
 
 def _shown(row: str, *, has_review: bool) -> str:

@@ -106,7 +106,7 @@ def inspect_data(source: str, sheet: Path | None, out: Path | None) -> None:
         write_png(sheet, contact_sheet([look.sample for look in looks]))
         console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
     if wrong:
-        raise DataError(f"{dataset.root}: {len(wrong)} problems; mend them before training")
+        raise DataError(f"{dataset.root}: problems to mend before training: {len(wrong)}")
 
 
 def contact_sheet(samples: Sequence[Sample]) -> Image:

@@ -50,6 +50,7 @@ from train.settings import TrainSettings
 from train.torch_engine import TorchEngine
 from train.weights import load_encoder_weights
 
+DIGEST = "data_digest"
 Metrics = dict[str, float | int | None]
 
 console = Console(stderr=True)
@@ -65,11 +66,12 @@ def train(settings: TrainSettings) -> ModelRecord:
     """
     _require_paths_in_utf8(settings)
     require_place("--out", settings.out, is_folder=True)
+    dataset = read_dataset(settings.data)  # before there are others, who would say the same
     fabric = launched(settings)
-    data = _read_data(settings)
+    data = _read_data(settings, dataset)
     torch.manual_seed(settings.seed)
     network = _network(settings, data).to(fabric.device)  # before its moments are restored
-    with _claimed(settings, fabric):
+    with _claimed(settings, fabric), _told_why_it_ends(settings, fabric):
         _learn(fabric, network, data, settings)
     return load_record(settings.out)
 
@@ -86,7 +88,7 @@ def _learn(
     facts = load_state(settings.out, modules, optimizer) if settings.resume else None
     epochs = settings.epochs or (facts["asked"].get("epochs", 0) if facts else 0)
     settings = replace(settings, epochs=epochs or settings.epochs_over(len(data.training)))
-    asked = _asked(settings) | {"data_digest": data.dataset.digest}
+    asked = _asked(settings) | {DIGEST: data.dataset.digest}
     first_epoch = 0
     if facts:
         first_epoch = _resumed_epoch(settings, facts, asked, sampler)
@@ -104,16 +106,15 @@ def _learn(
         torch.manual_seed(settings.seed * 10_000 + epoch + fabric.global_rank * 1_000_000_007)
         examples = _loader(tiles, order, settings)
         begun = time.monotonic()
-        with _told_why_it_ends(settings, fabric):
-            loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
-        with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
+        loss = _train_epoch(fabric, model, average, optimizer, examples, epoch, settings)
+        with first_alone(fabric) as is_first:
             if is_first:
                 cost = cost_of(len(sampler), time.monotonic() - begun)
                 metrics = _validate(average, data)
                 add_row(settings.out, {"epoch": epoch + 1, "loss": loss, **metrics, **cost})
                 save_state(settings.out, modules, optimizer, {"epoch": epoch + 1, "asked": asked})
                 _show(f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3f}", metrics)
-    with _told_why_it_ends(settings, fabric), first_alone(fabric) as is_first:
+    with first_alone(fabric) as is_first:
         if is_first:
             _finish(settings, average, data)
 
@@ -163,8 +164,7 @@ class Data:
         return self.dataset.class_names
 
 
-def _read_data(settings: TrainSettings) -> Data:
-    dataset = read_dataset(settings.data)
+def _read_data(settings: TrainSettings, dataset: Dataset) -> Data:
     if not settings.by_class:
         dataset = dataset.taught((DEFECT,))
     training, validation = dataset.split("train"), dataset.split("val")
@@ -236,10 +236,17 @@ def _resumed_epoch(
     asked: dict[str, str | int | float | bool],
     sampler: BalancedSampler,
 ) -> int:
-    changed = [k for k, value in asked.items() if facts["asked"].get(k) != value]
+    before = facts["asked"]
+    changed = [
+        f"{name} {before.get(name)}, not {value}"
+        for name, value in asked.items()
+        if before.get(name) != value and name != DIGEST
+    ]
+    if before.get(DIGEST) != asked[DIGEST]:
+        changed.append(f"other samples than {settings.data} has now")
     if changed:
         raise ModelError(
-            f"{settings.out}: the stopped run had another {' and another '.join(changed)}; "
+            f"{settings.out}: the stopped run had {' and '.join(changed)}; "
             "resume it as it was begun, or choose another --out"
         )
     for epoch in range(facts["epoch"]):
@@ -248,8 +255,8 @@ def _resumed_epoch(
 
 
 def _asked(settings: TrainSettings) -> dict[str, str | int | float | bool]:
-    """The settings that a run must keep to its end."""
-    free = {"out", "resume", "workers", "devices", "nodes"}
+    """The settings that a run must keep to its end; of the set, it is the samples that count."""
+    free = {"data", "out", "resume", "workers", "devices", "nodes"}
     return {name: v for name, v in settings_record(settings).items() if name not in free}
 
 

@@ -2,7 +2,8 @@
 
 The JSON files of the folder, of `annotations/` and of folders named as a split (Roboflow: `train/`,
 `valid/`, `test/`); the name of a file, else that of its folder, gives the split. An image lies
-beside its JSON file, in the folder, in `images/`, or in `<split>/` or `<split>2017/` of those two.
+beside its JSON file, in the folder, in `images/`, or in `<split>/` or `<split>2017/` of those two,
+or in the one that has the file's name (CVAT: `instances_line3.json`, `images/line3/`).
 An image without annotations is good, one that no file lists is passed over. A box does not say
 which of its pixels are defective: an image with a box and no segmentation is known as defective,
 not where.
@@ -97,7 +98,8 @@ def read(root: Path) -> Listing:
 
 
 def _files(root: Path) -> list[Path]:
-    folders = [root, root / "annotations", *(root / name for name in SPLIT_OF_FOLDER)]
+    splits = [path for path in sorted(root.glob("*")) if path.name.lower() in SPLIT_OF_FOLDER]
+    folders = [root, root / "annotations", *splits]
     found = (path for folder in folders for path in sorted(folder.glob("*.[jJ][sS][oO][nN]")))
     return [path for path in found if mentions(path, KEYS)]
 
@@ -207,15 +209,19 @@ def _split_of(path: Path) -> str:
 def _places(root: Path, path: Path, split: str) -> list[Path]:
     """The folders where an image may lie, in the order in which they are looked through."""
     above = (root, root / "images")
-    names = [name for name, of in SPLIT_OF_FOLDER.items() if of == split]
-    named = (folder / (name + year) for folder in above for name in names for year in ("", "2017"))
-    return [folder for folder in dict.fromkeys((path.parent, *named, *above)) if folder.is_dir()]
+    of_split = [name for name, of in SPLIT_OF_FOLDER.items() if of == split]
+    subset = path.stem.lower().removeprefix("instances_")  # as CVAT names both
+    names = [subset, *(name + year for name in of_split for year in ("", "2017"))]
+    below = [folder for place in above for folder in sorted(place.glob("*/"))]
+    named = (folder for name in names for folder in below if folder.name.lower() == name)
+    return [place for place in dict.fromkeys((path.parent, *named, *above)) if place.is_dir()]
 
 
 def _file_of(path: Path, image: ImageRecord, places: list[Path]) -> Path:
     for place in places:
-        if (place / image.file_name).is_file():
-            return place / image.file_name
+        for name in (image.file_name, image.file_name.replace("\\", "/")):  # of Windows
+            if (place / name).is_file():
+                return place / name
     raise DataError(
         f"{path}: image '{image.file_name}' is in none of {', '.join(map(str, places))}; "
         "put it there, or take it out of the file"

@@ -23,6 +23,7 @@ from train.readers.image_files import (
     refuse_orphans,
     split_named,
 )
+from train.readers.yolo_labels import TEXT, is_label
 from train.sample import DEFECT, GOOD, SPLITS, Listing, Sample, numbered_classes
 
 IMAGES = "images"
@@ -76,7 +77,7 @@ def read(root: Path) -> Listing:
                     group=first.removeprefix(f"{IMAGES}/"),
                 )
             )
-        _refuse_unread(part, samples)
+        _refuse_unread(root, part, samples)
     if not samples:
         raise DataError(f"{root / IMAGES}: holds no image; put the samples there")
     refuse_orphans(sorted(set(masks.values()) - used))
@@ -113,25 +114,31 @@ def _masks(part: Path) -> dict[Path, Path]:
     return masks
 
 
-def _refuse_unread(part: Path, samples: list[Sample]) -> None:
+def _refuse_unread(root: Path, part: Path, samples: list[Sample]) -> None:
     """Refuse an image without a mask that another file or folder seems to have one for.
 
     Raises:
         DataError: there is one; it would be taught as good.
     """
     read = [part / name for name in MASK_FOLDERS if (part / name).is_dir()]
-    others = read or [folder for folder in sorted(part.glob("*/")) if LABELS.search(folder.name)]
+    named = [folder for folder in sorted(part.glob("*/")) if LABELS.search(folder.name)]
+    others = read or named
     unread = {
         part / IMAGES / path.relative_to(folder).with_suffix(""): path
         for folder in others
         for path in (images_in if folder in read[1:] else files_in)(folder)
     }
+    for folder in set(named) - set(others):
+        texts = (path for path in files_in(folder) if path.suffix == TEXT and is_label(path))
+        unread |= {part / IMAGES / t.relative_to(folder).with_suffix(""): t for t in texts}
     for sample in samples:
         path = unread.get(sample.image.with_suffix(""))
         if path and sample.drawing is None:
+            yolo = f"read texts of YOLO by {root}::yolo, " if path.suffix == TEXT else ""
             raise DataError(
                 f"{path}: has the name of an image and is not read, so the image would count as "
-                f"good; save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file out"
+                f"good; {yolo}save its mask as PNG in {part / MASK_FOLDERS[0]}, or take the file "
+                "out"
             )
     for path in [] if read else (path for folder in others for path in images_in(folder)):
         raise DataError(

@@ -19,10 +19,10 @@ from runtime.images import IMAGE_SUFFIXES
 from train.drawing import largest_class
 from train.readers.folders import IMAGES, MASK_FOLDERS, NAMES_FILE
 from train.readers.image_files import files_in, name_in, refuse_bad, sample_of, split_named
-from train.readers.yolo_labels import Mark, Outlines, is_label, lines_of, marks_in
+from train.readers.yolo_labels import TEXT, Mark, Outlines, is_label, lines_of, marks_in
 from train.sample import GOOD, NO_DEFECTS, SPLITS, Listing
 
-LABELS, SUFFIX = "labels", ".txt"
+LABELS = "labels"
 NAMES = re.compile(rb"^names\s*:", re.MULTILINE)
 NAMES_FILES = {NAMES_FILE, "obj.names"}
 
@@ -55,7 +55,7 @@ def read(root: Path) -> Listing:
     files = files_in(root)
     text_of = _text_of(root, files)
     marks = {text: marks_in(text) for text in text_of.values() if text}
-    _refuse_orphans(sorted({path for path in files if path.suffix == SUFFIX} - {*marks}))
+    _refuse_orphans(sorted({path for path in files if path.suffix == TEXT} - {*marks}))
     about = _data_file(root)
     names = _names(files, about, marks)
     split_of = _given_splits(root, about)
@@ -75,10 +75,10 @@ def _text_of(root: Path, files: list[Path]) -> dict[Path, Path | None]:
     """The text of each image, which need not have one."""
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     in_folders = [path for path in images if IMAGES in path.relative_to(root).parts[:-1]]
-    texts = {path for path in files if path.suffix == SUFFIX}
+    texts = {path for path in files if path.suffix == TEXT}
     found: dict[Path, Path | None] = {}
     for image in in_folders or images:
-        places = (_among_labels(root, image), image.with_suffix(SUFFIX))
+        places = (_among_labels(root, image), image.with_suffix(TEXT))
         found[image] = next((place for place in places if place in texts), None)
     return found
 
@@ -90,7 +90,7 @@ def _among_labels(root: Path, image: Path) -> Path:
         if parts[k] == IMAGES:
             parts[k] = LABELS
             break
-    return root.joinpath(*parts).with_suffix(SUFFIX)
+    return root.joinpath(*parts).with_suffix(TEXT)
 
 
 def _refuse_orphans(texts: list[Path]) -> None:
@@ -155,7 +155,7 @@ def _given_splits(root: Path, about: DataFile | None) -> dict[Path, str]:
         said = getattr(about, split) or []
         for entry in [said] if isinstance(said, str) else said:
             place = _below(root, entry)
-            if place and place.suffix == SUFFIX:
+            if place and place.suffix == TEXT:
                 images = (_below(root, line.strip()) for line in lines_of(place))
                 split_of |= {image: split for image in images if image and image not in split_of}
             elif place:

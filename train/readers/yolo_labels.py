@@ -12,6 +12,7 @@ from runtime.errors import DataError
 from runtime.images import Image
 from train.drawing import Shape
 
+TEXT = ".txt"
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
 LABEL = re.compile(rf"\s*\d+(\.0*)?(\s+{NUMBER}){{4,}}\s*", re.IGNORECASE)
 BOX = 4  # numbers: centre and size
