@@ -140,7 +140,7 @@ def test_somewhere_the_defects_must_be_drawn(editable, tmp_path):
     for row in rows:
         row["mask"] = ""
     save(rows)
-    message = r"the 15 samples of split train: 6 are defective, none is drawn; draw masks for some"
+    message = r"the 15 samples of split train: 6 are defective, none is drawn \(a box is no"
     with pytest.raises(DataError, match=message):
         train(TrainSettings(root, tmp_path / "run", **QUICK))
 

@@ -170,12 +170,12 @@ def _read_data(settings: TrainSettings, dataset: Dataset) -> Data:
     training, validation = dataset.split("train"), dataset.split("val")
     choosing, deciding = divide_by_group(validation)
     _require_lessons(dataset)
+    refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
     grey = InputSpec(settings.width, settings.height, 1, settings.fit, settings.scale)
     shapes = []
     for sample in progress([*training, *validation], "checking masks"):
         check_sample(sample)
         shapes.append(check_shape(sample, grey))
-    refuse_vague_labels(dataset, training, settings.fit, classifier=settings.classifier)
     channels = max(shape[2] for shape in shapes[: len(training)])
     sizes = list(zip(*(shape[:2] for shape in shapes), strict=True))
     taught = (*map(min, sizes), *map(max, sizes))
