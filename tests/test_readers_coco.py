@@ -70,25 +70,39 @@ def write_json(path, names, *annotations, categories=CATEGORIES):
     path.write_text(json.dumps(said))
 
 
+def write_trees(root, splits, file, image):
+    """A file and an image for each of the splits, by how the tool names it in those two paths."""
+    for name in splits:
+        path = root / image.format(name)
+        write_images(path.parent, path.name)
+        write_json(root / file.format(name), [path.name], annotation(0, 1, BOX))
+    return {image.format(name): split for name, split in splits.items()}
+
+
 def write_roboflow(root):
-    for split, name in (("train", "a.jpg"), ("valid", "b.jpg"), ("test", "c.jpg")):
-        write_images(root / split, name)
-        write_json(root / split / "_annotations.coco.json", [name], annotation(0, 1, BOX))
-    return {"train/a.jpg": "train", "valid/b.jpg": "val", "test/c.jpg": "test"}
+    splits = {"train": "train", "valid": "val", "test": "test"}
+    return write_trees(root, splits, "{}/_annotations.coco.json", "{}/a.jpg")
 
 
 def write_coco_2017(root):
-    for split, name in (("train", "a.jpg"), ("val", "b.jpg")):
-        write_images(root / f"{split}2017", name)
-        write_json(root / f"annotations/instances_{split}2017.json", [name], annotation(0, 1, BOX))
-    return {"train2017/a.jpg": "train", "val2017/b.jpg": "val"}
+    splits = {"train2017": "train", "val2017": "val"}
+    return write_trees(root, splits, "annotations/instances_{}.json", "{}/a.jpg")
 
 
 def write_below_images(root):
-    for split in ("train", "val"):
-        write_images(root / f"images/{split}2017", "a.jpg")
-        write_json(root / f"annotations/{split}.json", ["a.jpg"], annotation(0, 1, BOX))
-    return {"images/train2017/a.jpg": "train", "images/val2017/a.jpg": "val"}
+    splits = {"train": "train", "val": "val"}
+    return write_trees(root, splits, "annotations/{}.json", "images/{}2017/a.jpg")
+
+
+def write_subsets(root):
+    """As CVAT does."""
+    splits = {"Train": "train", "Validation": "val"}
+    return write_trees(root, splits, "annotations/instances_{}.json", "images/{}/a.jpg")
+
+
+def write_one_subset(root):
+    splits = {"default": ""}
+    return write_trees(root, splits, "annotations/instances_{}.json", "images/{}/a.jpg")
 
 
 def write_export(root):
@@ -96,20 +110,6 @@ def write_export(root):
     names = ["line3/a.jpg"]
     write_json(root / "annotations/instances_default.json", names, annotation(0, 1, BOX))
     return {"images/line3/a.jpg": ""}
-
-
-def write_subsets(root):
-    """As CVAT does, where subsets have images of one name."""
-    for subset in ("Train", "Validation"):
-        write_images(root / f"images/{subset}", "a.jpg")
-        write_json(root / f"annotations/instances_{subset}.json", ["a.jpg"], annotation(0, 1, BOX))
-    return {"images/Train/a.jpg": "train", "images/Validation/a.jpg": "val"}
-
-
-def write_one_subset(root):
-    write_images(root / "images/default", "a.jpg")
-    write_json(root / "annotations/instances_default.json", ["a.jpg"], annotation(0, 1, BOX))
-    return {"images/default/a.jpg": ""}
 
 
 def write_on_windows(root):
@@ -247,7 +247,7 @@ def test_files_agree_on_categories_by_name_whatever_their_ids(tmp_path):
 def test_files_with_other_categories_are_refused(tmp_path):
     write_roboflow(tmp_path)
     path = tmp_path / "valid/_annotations.coco.json"
-    write_json(path, ["b.jpg"], categories=[{"id": 1, "name": "scratch"}])
+    write_json(path, ["a.jpg"], categories=[{"id": 1, "name": "scratch"}])
     message = r"valid/.*: categories are \['scratch'\], those of .* are \['scratch', 'pit'\]"
     with pytest.raises(DataError, match=message):
         coco.read(tmp_path)
@@ -318,8 +318,8 @@ def test_an_annotation_of_nothing_is_refused(tmp_path, fields, message):
 
 def test_an_image_that_is_nowhere_is_refused_with_the_places(tmp_path):
     write_coco_2017(tmp_path)
-    (tmp_path / "val2017/b.jpg").unlink()
-    message = f"image 'b.jpg' is in none of {tmp_path}/annotations, {tmp_path}/val2017, {tmp_path};"
+    (tmp_path / "val2017/a.jpg").unlink()
+    message = f"image 'a.jpg' is in none of {tmp_path}/annotations, {tmp_path}/val2017, {tmp_path};"
     with pytest.raises(DataError, match=message):
         coco.read(tmp_path)
 

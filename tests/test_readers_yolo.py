@@ -165,11 +165,9 @@ def test_images_that_share_a_text_show_one_object(tmp_path):
 
 
 def test_a_class_called_good_that_nothing_has_is_none(tmp_path):
-    sample = read_one(tmp_path, f"1 {OUTLINE}")
     write(tmp_path / "labels/classes.txt", "Good", "pit")
-    (sample,), names = (listing := yolo.read(tmp_path)).samples, listing.class_names
-    assert names == ("pit",)
-    assert drawn(sample).max() == 1
+    assert drawn(read_one(tmp_path, f"1 {OUTLINE}")).max() == 1
+    assert yolo.read(tmp_path).class_names == ("pit",)
 
 
 def test_the_drawing_changes_the_digest(tmp_path):
@@ -192,6 +190,7 @@ def test_masks_say_more_than_texts(tmp_path):
         ("0 0.5 0.5 0.1 0.1 0.87", "is neither an outline"),
         ("0 0.5 0.5 0.1 0.1 0.5 0.5 0.9", "is neither an outline"),
         ("pit 0.5 0.5 0.1 0.1", "is neither an outline"),
+        (f"{'9' * 400} 0.5 0.5 0.1 0.1", "is neither an outline"),
         ("0 0.5 nan 0.1 0.1", "is neither an outline"),
         ("0 0.5 1e 0.1 0.1", "is neither an outline"),
         ("0 120 40 130 40 130 60", "a.txt:2: has numbers outside of 0 to 1, which are shares"),

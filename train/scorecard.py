@@ -280,12 +280,10 @@ def _metrics(measured: Measured) -> dict[str, str]:
         "Seg_Recall raw": _number(measured, "seg_recall"),
         "Seg_Recall gated": _number(measured, "gated_seg_recall"),
         "pooled mIoU": _number(measured, "pooled_miou"),
-        "recall at 5 % false": _number(measured, "recall_at_5") if _has_good(measured) else "-",
+        "recall at 5 % false": _number(measured, "recall_at_5")
+        if measured.metrics["n_good"]
+        else "-",
     }
-
-
-def _has_good(measured: Measured) -> bool:
-    return any(not o.defective for o in measured.outcomes)
 
 
 def _shown(row: str, *, has_review: bool) -> str:

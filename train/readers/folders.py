@@ -128,7 +128,7 @@ def _refuse_unread(root: Path, part: Path, samples: list[Sample]) -> None:
         for folder in others
         for path in (images_in if folder in read[1:] else files_in)(folder)
     }
-    for folder in set(named) - set(others):
+    for folder in (folder for folder in named if folder not in others):
         texts = (path for path in files_in(folder) if path.suffix == TEXT and is_label(path))
         unread |= {part / IMAGES / t.relative_to(folder).with_suffix(""): t for t in texts}
     for sample in samples:

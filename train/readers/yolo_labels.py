@@ -14,7 +14,7 @@ from train.drawing import Shape
 
 TEXT = ".txt"
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
-LABEL = re.compile(rf"\s*\d+(\.0*)?(\s+{NUMBER}){{4,}}\s*", re.IGNORECASE)
+LABEL = re.compile(rf"\s*\d{{1,4}}(\.0*)?(\s+{NUMBER}){{4,}}\s*", re.IGNORECASE)
 BOX = 4  # numbers: centre and size
 MIN_NUMBERS = 6  # of an outline: three corners
 BEYOND = 0.01  # of the image, which rounding explains
